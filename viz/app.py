@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,8 +42,9 @@ from exoabm.viz.teaching.lesson import LESSONS
 from exoabm.viz.teaching.sheets import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from exoabm.viz.parameter_controls import Control
     from exoabm.viz.results.text_summary import CellSummary
 
 solara.server.settings.telemetry.mixpanel_enable = False
@@ -127,103 +129,6 @@ def _open(setup: Setup) -> Session:
     return session
 
 
-@solara.component
-def _LivePage(page: int) -> None:
-    search = solara.use_router().search or ""
-    first = solara.use_memo(lambda: opened(search), [])
-    setup = solara.use_reactive(first.setup)
-    problem = solara.use_reactive(first.problem)
-    session = solara.use_reactive(first.session)
-    pulse = solara.use_reactive(0)
-    tab = solara.use_reactive("try")
-    progress = solara.use_reactive(Progress())
-    draft = solara.use_reactive(Draft.empty())
-    uploads = solara.use_memo(UploadFolder, [])
-    chosen = solara.use_reactive(0)
-
-    def made(new: Setup) -> Session | None:
-        """A session; None if it cannot be made, and the page says why."""
-        try:
-            found = _open(new)
-        except ExoError as error:
-            problem.set(str(error))
-            return None
-        problem.set("")
-        return found
-
-    def begin(
-        new: Setup,
-        *,
-        play: bool = False,
-        speed: float = 0.0,
-        hours: float = 0.0,
-        as_made: Session | None = None,
-    ) -> bool:
-        """Start a new run, up to ``hours`` if given; if it cannot be made, the present one stays.
-
-        A lesson that is open behind another tab is closed, since it would replace the run by its own.
-        """
-        new_session = as_made or made(new)
-        if new_session is None:
-            return False
-        if tab.peek() != "lessons":
-            progress.set(progress.peek().closed())
-        session.peek().close()
-        setup.set(new)
-        session.set(new_session)
-        new_session.on_change = lambda: pulse.set(pulse.peek() + 1)
-        new_session.speed = speed or new_session.speed
-        if play or hours > 0:
-            new_session.play(until=hours * 3600 if hours > 0 else None)
-        return True
-
-    def choose(new: Setup, hours: float = 0.0) -> None:
-        """Start what was chosen above all tabs; nothing that belongs to the run before stays open."""
-        new_session = made(new)
-        if new_session is not None:
-            if tab.peek() == "lessons":  # left first, for a lesson that is shown begins its own run
-                tab.set("try")
-            chosen.set(chosen.peek() + 1)
-            begin(new, hours=hours, as_made=new_session)
-
-    def open_link(text: str) -> None:
-        try:
-            link = unpack(text, uploads)
-        except ExoError as error:
-            problem.set(str(error))
-        else:
-            choose(link.setup, hours=link.hours)
-
-    def listen() -> Callable[[], None]:
-        session.peek().on_change = lambda: pulse.set(pulse.peek() + 1)
-        if first.hours > 0:
-            session.peek().play(until=first.hours * 3600)
-        return end
-
-    def end() -> None:
-        session.peek().close()
-        uploads.close()
-
-    solara.use_effect(listen, [])
-    LinkWidget.element(on_link=open_link)
-    KeepProgress(progress, tab.value == "lessons", None if search else lambda: tab.set("lessons"))
-    lesson = progress.value.here() if tab.value == "lessons" else ""
-    _use_seat(page, Seat(CLASSROOM.reader(reader_key()), session.value, setup.value.title, lesson))
-    _Header(setup.value, lambda name: choose(first_setup(name)))
-    bench = _Workspace(session.value, setup.value, begin, pulse, problem, tab, progress, draft, uploads)
-    bench.key(f"bench-{chosen.value}")
-
-
-def _use_seat(page: int, seat: Seat) -> None:
-    """Note in the teacher's table what the reader of a page sees."""
-
-    def note() -> Callable[[], None]:
-        CLASSROOM.note(page, seat)
-        return lambda: CLASSROOM.leave(page)
-
-    solara.use_effect(note, [id(seat.session), seat.title, seat.lesson])
-
-
 class Opened(NamedTuple):
     """What a page opens with; ``hours`` it plays at once; what was wrong with its address."""
 
@@ -241,6 +146,151 @@ def opened(search: str) -> Opened:
     except ExoError as error:
         default = first_setup(FIRST)
         return Opened(default, _open(default), 0.0, str(error))
+
+
+@dataclass(frozen=True)
+class Here:
+    """The run that a page shows, and what is open beside it.
+
+    Attributes
+    ----------
+    setup, session : reactive
+        Of the run on the page, which ends where another takes its place.
+    problem : reactive str
+        Why the last run asked for could not be made.
+    pulse : reactive int
+        Rises as the run goes on.
+    tab : reactive str
+        A key of ``TABS``.
+    progress, draft : reactive
+        Of the lessons, and of what is built.
+    chosen : reactive int
+        How many runs were chosen above all tabs.
+    uploads : UploadFolder
+    """
+
+    setup: solara.Reactive[Setup]
+    session: solara.Reactive[Session]
+    problem: solara.Reactive[str]
+    pulse: solara.Reactive[int]
+    tab: solara.Reactive[str]
+    progress: solara.Reactive[Progress]
+    draft: solara.Reactive[Draft]
+    chosen: solara.Reactive[int]
+    uploads: UploadFolder
+
+    def made(self, new: Setup) -> Session | None:
+        """A session; None if it cannot be made, and the page says why."""
+        try:
+            found = _open(new)
+        except ExoError as error:
+            self.problem.set(str(error))
+            return None
+        self.problem.set("")
+        return found
+
+    def begin(
+        self,
+        new: Setup,
+        *,
+        play: bool = False,
+        speed: float = 0.0,
+        hours: float = 0.0,
+        as_made: Session | None = None,
+    ) -> bool:
+        """Start a new run, up to ``hours`` if given; if it cannot be made, the present one stays.
+
+        A lesson that is open behind another tab is closed, since it would replace the run by its own.
+        """
+        new_session = as_made or self.made(new)
+        if new_session is None:
+            return False
+        if self.tab.peek() != "lessons":
+            self.progress.set(self.progress.peek().closed())
+        self.session.peek().close()
+        self.setup.set(new)
+        self.session.set(new_session)
+        self.hear()
+        new_session.speed = speed or new_session.speed
+        if play or hours > 0:
+            new_session.play(until=hours * 3600 if hours > 0 else None)
+        return True
+
+    def choose(self, new: Setup, hours: float = 0.0) -> None:
+        """Start what was chosen above all tabs; nothing that belongs to the run before stays open."""
+        new_session = self.made(new)
+        if new_session is not None:
+            if self.tab.peek() == "lessons":  # left first, for a lesson that is shown begins its own run
+                self.tab.set("try")
+            self.chosen.set(self.chosen.peek() + 1)
+            self.begin(new, hours=hours, as_made=new_session)
+
+    def open_link(self, text: str) -> None:
+        """Start what a link opens, or say why it cannot be opened."""
+        try:
+            link = unpack(text, self.uploads)
+        except ExoError as error:
+            self.problem.set(str(error))
+        else:
+            self.choose(link.setup, hours=link.hours)
+
+    def hear(self) -> None:
+        """Raise ``pulse`` with every change of the run."""
+        self.session.peek().on_change = lambda: self.pulse.set(self.pulse.peek() + 1)
+
+    def end(self) -> None:
+        """End the run, and forget what was uploaded."""
+        self.session.peek().close()
+        self.uploads.close()
+
+
+def _use_here(search: str) -> Here:
+    """What a page shows, from its address on until it is closed."""
+    first = solara.use_memo(lambda: opened(search), [])
+    found = Here(
+        setup=solara.use_reactive(first.setup),
+        session=solara.use_reactive(first.session),
+        problem=solara.use_reactive(first.problem),
+        pulse=solara.use_reactive(0),
+        tab=solara.use_reactive("try"),
+        progress=solara.use_reactive(Progress()),
+        draft=solara.use_reactive(Draft.empty()),
+        chosen=solara.use_reactive(0),
+        uploads=solara.use_memo(UploadFolder, []),
+    )
+
+    def listen() -> Callable[[], None]:
+        found.hear()
+        if first.hours > 0:
+            first.session.play(until=first.hours * 3600)
+        return found.end
+
+    solara.use_effect(listen, [])
+    return found
+
+
+@solara.component
+def _LivePage(page: int) -> None:
+    """The run of one reader, under its header."""
+    search = solara.use_router().search or ""
+    here = _use_here(search)
+    LinkWidget.element(on_link=here.open_link)
+    setup, in_lessons = here.setup.value, here.tab.value == "lessons"
+    KeepProgress(here.progress, in_lessons, None if search else lambda: here.tab.set("lessons"))
+    lesson = here.progress.value.here() if in_lessons else ""
+    _use_seat(page, Seat(CLASSROOM.reader(reader_key()), here.session.value, setup.title, lesson))
+    _Header(setup, lambda name: here.choose(first_setup(name)))
+    _Workspace(here).key(f"bench-{here.chosen.value}")
+
+
+def _use_seat(page: int, seat: Seat) -> None:
+    """Note in the teacher's table what the reader of a page sees."""
+
+    def note() -> Callable[[], None]:
+        CLASSROOM.note(page, seat)
+        return lambda: CLASSROOM.leave(page)
+
+    solara.use_effect(note, [id(seat.session), seat.title, seat.lesson])
 
 
 @solara.component
@@ -265,21 +315,12 @@ def _Header(setup: Setup, on_scenario: Callable[[str], Any]) -> None:
 
 
 @solara.component
-def _Workspace(
-    session: Session,
-    setup: Setup,
-    begin: Callable[..., bool],
-    pulse: solara.Reactive[int],
-    problem: solara.Reactive[str],
-    tab: solara.Reactive[str],
-    progress: solara.Reactive[Progress],
-    draft: solara.Reactive[Draft],
-    uploads: UploadFolder,
-) -> None:
+def _Workspace(here: Here) -> None:
     """The model with its player on the left, the chosen tab on the right.
 
     As the run goes on, ``pulse`` has only those parts made again that show the run.
     """
+    session, setup, pulse, tab = here.session.value, here.setup.value, here.pulse, here.tab.value
     pending = solara.use_reactive({})
     selected = solara.use_reactive(-1)
     past = solara.use_reactive(-1)
@@ -288,14 +329,14 @@ def _Workspace(
 
     def again(play: bool) -> None:
         past.set(-1)
-        if begin(setup.changed(wanted), play=play):
+        if here.begin(setup.changed(wanted), play=play):
             pending.set({})
 
     def open_tab(name: str) -> None:
         selected.set(-1)
         if name == "compare":
             session.pause()
-        tab.set(name)
+        here.tab.set(name)
 
     def clear() -> None:
         """Close the card of a cell, and forget a look back and values that wait for Go."""
@@ -303,53 +344,72 @@ def _Workspace(
         past.set(-1)
         pending.set({})
 
-    def begin_here(new: Setup, **how: Any) -> bool:
-        clear()
-        return begin(new, **how)
-
-    def beside(first: str | None) -> None:
-        if summary:
-            Cell(summary, lambda: selected.set(-1)).key("cell")
-        elif first is not None:
-            Curves(session, pulse, first)
-
-    if tab.value == "compare":
+    if tab == "compare":
         with html("main", "exo-wide"):
-            _Tabs(tab.value, open_tab)
+            _Tabs(tab, open_tab)
             Compare(setup).key(f"compare-{setup}")
         return
     strip = is_strip(session.extent)
     summary = _summary(session, selected.value, pulse) if selected.value >= 0 > past.value else None
+
+    def show_card() -> bool:
+        """The card of the selected cell; whether there is one."""
+        if summary:
+            Cell(summary, lambda: selected.set(-1)).key("cell")
+        return summary is not None
+
     with html("main", "exo-main"):
         with html("section", "exo-left", attributes={"aria-label": "The model"}):
-            _Top(session, setup, pulse, problem, lambda: again(play=False))
-            stage = Stage(
-                session, pulse, bool(wanted), again, past, selected, summary.links if summary else ()
-            )
+            _Top(session, setup, pulse, here.problem, lambda: again(play=False))
+            links = summary.links if summary else ()
+            stage = Stage(session, pulse, bool(wanted), again, past, selected, links)
             stage.key(f"stage-{setup.scenario}-{session.scenario.transport.engine}")
-            if strip and tab.value != "lessons":  # which leaves room below itself
+            if strip and tab != "lessons":  # which leaves room below itself
                 Curves(session, pulse)
         with html("section", "exo-right", attributes={"aria-label": "Controls and results"}):
-            _Tabs(tab.value, open_tab)
-            if summary and tab.value != "lessons":  # which have a place for it
-                Cell(summary, lambda: selected.set(-1)).key("cell")
-            named = {"role": "tabpanel", "aria-label": TABS[tab.value].replace("|", "")}
+            _Tabs(tab, open_tab)
+            if tab != "lessons":  # which have a place for it
+                show_card()
+            named = {"role": "tabpanel", "aria-label": TABS[tab].replace("|", "")}
             with html("div", "exo-panel", attributes=named).key("panel"):  # keeps its state below a card
-                if tab.value == "try":
-                    scenario_controls(
-                        session, setup, controls, pending, problem, pulse, begin_here, with_curves=not strip
-                    )
-                elif tab.value == "build":
-                    Editor(draft, session, setup, begin_here)
-                elif tab.value == "talk":
-                    Communication(session, pulse)
-                elif tab.value == "read":
-                    ScenarioPage(setup.scenario)
-                elif tab.value == "lessons":
-                    Lessons(session, setup, begin_here, clear, pulse, progress, beside)
-                elif tab.value == "take":
-                    Import(begin_here, uploads)
-                    Export(session, setup, pulse)
+                _show_tab(here, controls, pending, clear, show_card, with_curves=not strip)
+
+
+def _show_tab(
+    here: Here,
+    controls: Mapping[str, Control],
+    pending: solara.Reactive[dict[str, str]],
+    clear: Callable[[], None],
+    show_card: Callable[[], bool],
+    *,
+    with_curves: bool,
+) -> None:
+    """What the chosen tab holds; a run that it begins is shown as it is, without what was open before."""
+    session, setup, pulse, tab = here.session.value, here.setup.value, here.pulse, here.tab.value
+
+    def begin(new: Setup, **how: Any) -> bool:
+        clear()
+        return here.begin(new, **how)
+
+    def beside(first: str | None) -> None:
+        if not show_card() and first is not None:
+            Curves(session, pulse, first)
+
+    if tab == "try":
+        scenario_controls(
+            session, setup, controls, pending, here.problem, pulse, begin, with_curves=with_curves
+        )
+    elif tab == "build":
+        Editor(here.draft, session, setup, begin)
+    elif tab == "talk":
+        Communication(session, pulse)
+    elif tab == "read":
+        ScenarioPage(setup.scenario)
+    elif tab == "lessons":
+        Lessons(session, setup, begin, clear, pulse, here.progress, beside)
+    elif tab == "take":
+        Import(begin, here.uploads)
+        Export(session, setup, pulse)
 
 
 def _summary(session: Session, cell: int, pulse: solara.Reactive[int]) -> CellSummary | None:

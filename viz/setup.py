@@ -20,13 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qsl, urlencode
 
-import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from exoabm.errors import ExoError, InputError, command_line, did_you_mean, set_options
 from exoabm.parameters import Quantity
-from exoabm.plot.palette import Looks
-from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import load, shipped
 from exoabm.scenario.schema_fields import entries
 from exoabm.scenario.validation import unused_keys
@@ -36,7 +33,6 @@ from exoabm.viz.server.limits import LIMITS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from exoabm.model import ExosomeModel
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.viz.parameter_controls import Control
 
@@ -255,27 +251,6 @@ def first_setup(scenario: str, *, trusted: bool = False, seed: int = 1) -> Setup
     """How the page opens a scenario by name (or path, where trusted)."""
     intro = shipped_intro(scenario)
     return Setup(scenario, tuple(intro.set.items()) if intro else (), seed, trusted)
-
-
-@cache
-def _looks_as_opened(scenario: str) -> Looks:
-    """How the cell types of a shipped scenario are drawn as the page opens it."""
-    plan = blueprint(first_setup(scenario).load(), 1)
-    return Looks.of(plan.types, np.bincount(plan.type_index, minlength=len(plan.types)))
-
-
-def looks_of(model: ExosomeModel) -> Looks:
-    """How every picture of a model draws its cell types.
-
-    In a shipped scenario a type has one color, that of the scenario as the page opens it: a type whose
-    release or uptake is switched off, as in a step of a lesson, keeps it.
-    """
-    own, name = Looks.of_state(model.state), model.loaded.name
-    if name not in shipped():
-        return own
-    usual = _looks_as_opened(name)
-    same = [style.name for style in own.styles] == [style.name for style in usual.styles]
-    return own.colored_like(usual) if same else own
 
 
 LONGEST = 2000

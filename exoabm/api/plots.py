@@ -389,7 +389,9 @@ def _looks(run: RunWithEdges) -> Mapping[str, str]:
 
     _, types = kinds_and_types(run.scenario)
     looks = Looks.of(types, np.array([run.cells_at_start.get(each.name, 0) for each in types]))
-    return dict.fromkeys(run.types, OTHER) | {style.name: style.color for style in looks.styles}
+    return dict.fromkeys(run.types, OTHER) | {
+        style.name: style.color for style in looks.as_shipped(run.loaded.name).styles
+    }
 
 
 def _outlines(ax: Axes, run: RunWithEdges, at: int) -> Any:

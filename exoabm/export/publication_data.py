@@ -240,7 +240,7 @@ def colors_of(exchange: Exchange, names: Sequence[str]) -> dict[str, str]:
     """The colors of types as in the preview; gray for doses and reservoirs."""
     _, types = kinds_and_types(exchange.scenario.scenario)
     looks = Looks.of(types, np.array([_cells(exchange).get(each.name, 0) for each in types]))
-    known = {style.name: style.color for style in looks.styles}
+    known = {style.name: style.color for style in looks.as_shipped(exchange.scenario.name).styles}
     return {name: known.get(name, OTHER) for name in names}
 
 

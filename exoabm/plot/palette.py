@@ -6,7 +6,7 @@ Every distinction has two cues, so that no picture depends on hue alone:
   tritanopia. Warm hues go to types that send vesicles, cool ones to types that only take them up. Their
   yellow is left out: on white its contrast is 1.3 : 1. Thin marks are drawn in ``outline``, a darker
   shade of the same hue with a contrast of at least 3 : 1 on white, which WCAG 2.2 (1.4.11) asks of
-  graphics.
+  graphics. In a shipped scenario with other values a type keeps its hue, also where it then takes no part.
 * *Roles* have a shape: a triangle sends, a circle takes up, a square does both, a diamond neither.
 * *Amounts* have lightness alone: ``FIELD`` and ``tint`` darken steadily, so they read the same in gray.
 * *Places* of a vesicle keep together: slate in the medium, greens on and in cells from pale to dark,
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from exoabm.model import ExosomeModel
     from exoabm.physiology import CellType
     from exoabm.state import State
 
@@ -150,10 +152,41 @@ class Looks(NamedTuple):
         """Looks by the cells that the run of a state started with."""
         return cls.of(state.types, _at_start(state))
 
+    @classmethod
+    def of_model(cls, model: ExosomeModel) -> Looks:
+        """How every picture of a model draws its cell types."""
+        return cls.of_state(model.state).as_shipped(model.loaded.name)
+
+    def as_shipped(self, scenario: str) -> Looks:
+        """The same roles in the colors of the shipped scenario of this name, if all types have one there.
+
+        A type whose release or uptake is switched off, or which has fewer cells, as in a step of a lesson,
+        keeps its color.
+        """
+        usual = _looks_as_shipped(scenario)
+        if usual is None or {s.name for s in self.styles if s.named} - {
+            s.name for s in usual.styles if s.named
+        }:
+            return self
+        return self.colored_like(usual)
+
     def colored_like(self, other: Looks) -> Looks:
-        """The same roles in the colors of another run of the same types."""
-        pairs = zip(self.styles, other.styles, strict=True)
-        return Looks(tuple(Style(own.name, own.role, its.color, its.named) for own, its in pairs), self.drawn)
+        """The same roles in the colors of another run, for the types that it has."""
+        its = {style.name: style for style in other.styles}
+        pairs = ((own, its.get(own.name, own)) for own in self.styles)
+        return Looks(tuple(Style(own.name, own.role, it.color, it.named) for own, it in pairs), self.drawn)
+
+
+@cache
+def _looks_as_shipped(scenario: str) -> Looks | None:
+    """How the cell types of a shipped scenario are drawn if nothing in it is changed; None of any other."""
+    from exoabm.scenario.builder import blueprint
+    from exoabm.scenario.loader import load, shipped
+
+    if scenario not in shipped():
+        return None
+    plan = blueprint(load(scenario), 1)
+    return Looks.of(plan.types, np.bincount(plan.type_index, minlength=len(plan.types)))
 
 
 def _at_start(state: State) -> np.ndarray:

@@ -29,6 +29,7 @@ from exoabm.output.metrics import measure as last_row
 from exoabm.output.recorder import part
 from exoabm.output.run_folder import BEFORE, CHECKPOINT, ResumableFolder, RunFolder
 from exoabm.output.vesicle_events import VesicleEventWriter
+from exoabm.plot.palette import Looks
 from exoabm.plot.run_figure import draw_preview
 from exoabm.plot.run_figure.layout import Readout
 from exoabm.runs.input_tables import keep_tables, table_sha256_of
@@ -283,6 +284,7 @@ def _picture_of(model: ExosomeModel) -> dict[str, Any]:
         "title": scenario.info.title,
         "threshold": float(scenario.record.threshold),
         "readout": None if asked is None else Readout(asked.metric, asked.unit, asked.title),
+        "looks": Looks.of_model(model),
     }
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.plot.palette import Looks, rgb
+from exoabm.api import plots
+from exoabm.export.type_exchange import RunWithEdges
+from exoabm.plot import palette
+from exoabm.plot.palette import OTHER, Looks, rgb
 from exoabm.plot.run_figure.layout import Scene
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
@@ -20,6 +25,12 @@ from exoabm.viz.results.communication_data import CommunicationData
 from exoabm.viz.server.frames import gif
 from exoabm.viz.server.session import Session
 from exoabm.viz.setup import first_setup
+from exoabm.viz.teaching.lesson import LESSONS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from exoabm.state import State
 
 
 @pytest.fixture
@@ -73,6 +84,44 @@ def test_a_folder_is_drawn_as_it_was_live(tmp_path) -> None:
     assert len(set(pq.read_table(tmp_path / "run" / "cells.parquet")["time_s"].to_pylist())) >= 2
     stored = CommunicationData.all_of_folder(tmp_path / "run")[0].cells.styles
     assert stored == Session(loaded).looks.styles
+
+
+def test_a_type_that_is_switched_off_keeps_its_color_everywhere(tmp_path, monkeypatch) -> None:
+    """Relay cells that cannot respond only take up: by the types of the run, sources would be red."""
+    lesson = next(each for each in LESSONS if each.key == "threshold_and_relay")
+    loaded = lesson.setup(lesson.steps[0]).load()
+    usual = {style.name: style for style in Session(load("relay")).looks.styles}
+    drawn: list[Looks] = []
+
+    def draw(state: State, _rows: object, path: Path, *, looks: Looks, **_: object) -> None:
+        path.touch()
+        drawn.extend((Looks.of_state(state), looks))
+
+    monkeypatch.setattr("exoabm.runs.execute.draw_preview", draw)
+    run_to_folder(loaded, tmp_path / "run", seed=1, hours=0.02)
+    by_itself = {style.name: style for style in drawn[0].styles}
+    assert by_itself["source"].color != usual["source"].color
+    stored = RunWithEdges(tmp_path / "run")
+    found = {
+        "page": Session(loaded).looks.styles,
+        "preview": drawn[1].styles,
+        "folder": CommunicationData.all_of_folder(tmp_path / "run")[0].cells.styles,
+    }
+    for place, styles in found.items():
+        assert {s.name: s.color for s in styles} == {n: s.color for n, s in usual.items()}, place
+        assert {s.name: s.role for s in styles} == {n: s.role for n, s in by_itself.items()}, place
+    assert {name: plots._looks(stored)[name] for name in usual} == {n: s.color for n, s in usual.items()}
+
+
+def test_types_of_another_scenario_have_their_own_colors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do those of the same names that take no part as shipped, and would all be gray."""
+    looks = Looks.of_state(ExosomeModel("relay", seed=1).state)
+    for name in ("two_cells", "of_no_shipped_name"):
+        assert looks.as_shipped(name) is looks
+    gray = [replace(style, color=OTHER, named=False) for style in looks.styles]
+    assert Looks(tuple(gray), looks.drawn).as_shipped("relay") == looks
+    monkeypatch.setattr(palette, "_looks_as_shipped", lambda _: Looks(tuple(gray), looks.drawn))
+    assert looks.as_shipped("relay") is looks
 
 
 def test_two_runs_side_by_side_share_colors() -> None:

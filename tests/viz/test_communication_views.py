@@ -18,7 +18,7 @@ from exoabm.errors import InputError
 from exoabm.plot.palette import Looks
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, shipped
-from exoabm.viz.results.communication_data import COUNTS, CommunicationData, looks_of
+from exoabm.viz.results.communication_data import COUNTS, CommunicationData, looks_at_start
 from exoabm.viz.results.communication_views import (
     VIEWS,
     heatmap_words,
@@ -183,7 +183,7 @@ def test_types_look_alike_live_and_stored(scenario: str) -> None:
     model = ExosomeModel(scenario, seed=1)
     live = Looks.of_state(model.state)
     rows = pa.table({"cell_type": model.state.type_names()})
-    found, known = looks_of(rows, model.scenario), len(model.scenario.cell_type)
+    found, known = looks_at_start(rows, model.scenario), len(model.scenario.cell_type)
     assert found == Looks(live.styles[:known], live.drawn[:known])
 
 

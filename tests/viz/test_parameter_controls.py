@@ -10,6 +10,7 @@ import pytest
 
 from exoabm.errors import InputError
 from exoabm.scenario.loader import load, shipped
+from exoabm.viz.components.controls import _row
 from exoabm.viz.parameter_controls import SHARES, Control, changed, controls_of, span
 from exoabm.viz.setup import Setup, first_setup, intro_of, shipped_intro
 
@@ -156,3 +157,9 @@ def test_ranges_are_written_for_people() -> None:
     assert span((0.0, 1e6), "um^3/s") == "0 to 10⁶ µm³/s"
     assert span((0.001, 0.33), "1") == "0.001 to 0.33"
     assert span((0.0, math.inf), "1/h") == "0 to ∞ per h"
+
+
+def test_a_count_of_one_is_said_in_the_singular() -> None:
+    control = controls_of(load("signaling", {"layout.group.donor.count": "1"}))["layout.group.donor.count"]
+    row = _row(control, "2", "", first=True)
+    assert (row["running"], row["spoken"]) == ("1 cell", "2 cells")

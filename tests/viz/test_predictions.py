@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import re
 import time
+from unittest.mock import Mock
 
 import pytest
+import reacton
+import solara
+from ipyvuetify import Html
 from pydantic import ValidationError
 
 from exoabm import ExosomeModel
 from exoabm.scenario.loader import shipped
 from exoabm.tables.readouts import parse
-from exoabm.viz.components.controls import verdict
+from exoabm.viz import app
+from exoabm.viz.components.controls import _Judged, verdict
 from exoabm.viz.components.paired_runs import PairedRuns
+from exoabm.viz.components.widgets import CanvasWidget
 from exoabm.viz.parameter_controls import SHARES, controls_of
 from exoabm.viz.results.charts import charts, final_readouts
 from exoabm.viz.results.text_summary import recorded_summary
+from exoabm.viz.server import session as session_module
 from exoabm.viz.server.frames import header
 from exoabm.viz.server.session import Session
 from exoabm.viz.setup import Prediction, first_setup, shipped_intro
@@ -137,6 +144,63 @@ def test_two_runs_judge_the_prediction() -> None:
         assert answer in words
     swapped, _ = verdict(prediction, "Less far", rows[::-1])
     assert not swapped
+
+
+@pytest.mark.parametrize("leave", ["open a tab", "begin another run"])
+def test_the_run_of_a_prediction_belongs_to_the_page(leave: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closed together with the question, it would stop in another tab, and draw nothing any more."""
+    played: list[Session] = []
+    monkeypatch.setattr(Session, "play", lambda self, **_: played.append(self))
+    pages: list[app.Here] = []
+
+    @solara.component
+    def page() -> None:
+        pages.append(app._use_here("scenario=signaling"))
+        app._Workspace(pages[0])
+
+    _, context = reacton.render_fixed(page(), handle_error=False)
+    here = pages[0]
+    for words in ("Less far", "Set the value and run both"):
+        buttons = context.find(Html, tag="button").widgets
+        next(each for each in buttons if words in each.children).fire_event("click", {})
+    assert here.setup.value.changed({}) == first_setup("signaling").changed(
+        shipped_intro("signaling").prediction.set
+    )
+    beside, predicted = played
+    assert here.session.value is predicted
+    if leave == "open a tab":
+        here.tab.set("talk")
+    else:
+        here.begin(here.setup.value)
+    run = here.session.value
+    assert (run is predicted) == (leave == "open a tab")
+    before = context.find(CanvasWidget).widget.frame
+    run.with_field = not run.with_field
+    run.redraw()
+    assert context.find(CanvasWidget).widget.frame == run.frame != before
+    nobody = session_module._ignore
+    assert (beside.on_change is nobody, run.on_change is nobody) == (True, False)
+    context.close()
+    assert run.on_change is nobody
+
+
+def test_the_page_is_said_to_show_the_change_only_while_it_does() -> None:
+    prediction = shipped_intro("signaling").prediction
+    one, two, later = Mock(), Mock(), Mock()
+    rows = [{prediction.readout: 2.0}, {prediction.readout: 1.0}]
+    runs = Mock(error="", finished=True, sessions=(one, two), final_readouts=lambda: rows)
+
+    def notes(session: Mock) -> str:
+        element = _Judged(prediction, "Less far", runs, session, 0)
+        _, context = reacton.render_fixed(element, handle_error=False)
+        words = " ".join(child for p in context.find(Html, tag="p").widgets for child in p.children)
+        context.close()
+        return words
+
+    note = "Picture, curves and controls show the run with the change."
+    assert note in notes(two)
+    assert note not in notes(later)
+    assert prediction.why.strip() in notes(later)
 
 
 @pytest.mark.parametrize("scenario", sorted(shipped()))

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 import reacton
 import solara
+from ipyvuetify import Html
 
 from exoabm.viz import app
-from exoabm.viz.draft import Draft
-from exoabm.viz.server.session import Session
-from exoabm.viz.setup import Setup, first_setup
+from exoabm.viz.components.widgets import html
+from exoabm.viz.setup import first_setup
+from exoabm.viz.teaching import guide
 from exoabm.viz.teaching.lesson import LESSONS
 from exoabm.viz.teaching.sheets import PRINTS, Progress, key_values, printed
 
@@ -119,32 +120,45 @@ def test_a_tab_that_is_opened_again_has_its_lesson_and_step() -> None:
     assert other.with_place(at.place()) == other, "a lesson that was opened since stays"
 
 
+def test_a_prediction_not_made_is_named_by_its_step() -> None:
+    lesson = next(each for each in LESSONS if each.key == "noise_and_replicates")
+    step = next(each for each in lesson.steps if len(lesson.judged_by(each)) > 1)
+
+    @solara.component
+    def judged() -> None:
+        with html("div"):
+            guide._show_judged(lesson, step, {}, {})
+
+    _, context = reacton.render_fixed(judged())
+    words = {child for each in context.find(Html, tag="p").widgets for child in each.children}
+    others = [each for each in lesson.judged_by(step) if each is not step]
+    numbers = {lesson.steps.index(each) + 1: each.title for each in others}
+    assert words == {
+        "You made no prediction.",
+        *(f"Step {number}, {title}. You made no prediction." for number, title in numbers.items()),
+    }
+    context.close()
+
+
 def test_a_step_shows_its_own_model_from_the_moment_it_is_opened() -> None:
     """Before that, the result of the step before, with its card, gave the answer to the prediction away."""
-    setup, problem = first_setup("two_cells"), solara.reactive("")
-    state = solara.reactive((setup, Session(setup.load())))
-    pulse, tab, progress = solara.reactive(0), solara.reactive("lessons"), solara.reactive(Progress())
-
-    def begin(new: Setup, *, play: bool = False, speed: float = 0.0) -> bool:
-        state.set((new, Session(new.load())))
-        return True
+    pages: list[app.Here] = []
 
     @solara.component
     def page() -> None:
-        now, session = state.value
-        app._Workspace(
-            session, now, begin, pulse, problem, tab, progress, solara.reactive(Draft.empty()), None
-        )
+        pages.append(app._use_here("scenario=two_cells"))
+        app._Workspace(pages[0])
 
     _, context = reacton.render(page(), handle_error=False)
-    assert state.value[0] == setup, "the list of lessons changes nothing"
+    here, progress = pages[0], pages[0].progress
+    here.tab.set("lessons")
+    assert here.setup.value == first_setup("two_cells"), "the list of lessons changes nothing"
     for place in (0, 1):
         progress.set(replace(progress.value, opened=FIRST.key, step=FIRST.steps[place].key))
-        shown, session = state.value
-        assert FIRST.is_run_of(shown, FIRST.steps[place])
+        session = here.session.value
+        assert FIRST.is_run_of(here.setup.value, FIRST.steps[place])
         assert session.time == 0
         session.step()
     progress.set(replace(progress.value, guesses={f"{FIRST.key}/chance": FIRST.steps[1].guesses[0]}))
-    assert state.value[1] is session, "and a run that was begun stays"
+    assert here.session.value is session, "and a run that was begun stays"
     context.close()
-    session.close()

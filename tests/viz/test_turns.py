@@ -18,12 +18,9 @@ from exoabm.scenario.loader import load
 from exoabm.viz import app
 from exoabm.viz.components import canvas
 from exoabm.viz.components.widgets import PlotWidget
-from exoabm.viz.draft import Draft
 from exoabm.viz.server.frames import header
 from exoabm.viz.server.session import Session
 from exoabm.viz.server.turns import Account, Turns
-from exoabm.viz.setup import first_setup
-from exoabm.viz.teaching.sheets import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,26 +185,25 @@ def until(true: Callable[[], bool]) -> None:
 
 def test_only_what_shows_the_run_is_made_again_as_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of thirty pages each is made again about twice a second; controls and texts do not change."""
-    setup = first_setup("two_cells")
-    session, pulse = Session(setup.load()), solara.reactive(0)
-    problem, tab = solara.reactive(""), solara.reactive("try")
-    progress, draft = solara.reactive(Progress()), solara.reactive(Draft.empty())
     whole, picture = Mock(wraps=app.changed), Mock(wraps=canvas.run_summary)
     monkeypatch.setattr(app, "changed", whole)
     monkeypatch.setattr(canvas, "run_summary", picture)
 
+    pulse: list[solara.Reactive[int]] = []
+
     @solara.component
     def page() -> None:
-        app._Workspace(session, setup, lambda *_: True, pulse, problem, tab, progress, draft, None)
+        here = app._use_here("scenario=two_cells")
+        pulse.append(here.pulse)
+        app._Workspace(here)
 
     _, context = reacton.render(page(), handle_error=False)
     before = whole.call_count, picture.call_count
     for _ in range(3):
-        pulse.set(pulse.peek() + 1)
+        pulse[0].set(pulse[0].peek() + 1)
     assert whole.call_count == before[0]
     assert picture.call_count >= before[1] + 3
     context.close()
-    session.close()
 
 
 def test_curves_are_handed_over_as_one_value() -> None:

@@ -105,7 +105,10 @@ def Canvas(
     ----------
     layers : which of ``dots`` and ``field`` are drawn
     alt : the picture in words
-    time_h : of these words, in h; the clock shows it, so that all numbers on the page are of one time
+    time_h
+        Of these words, in h; the clock shows it, so that all numbers on the page are of one time. While the
+        model runs they are made again every 0.5 s or less often (``session.PULSE``), and the picture, which
+        is drawn more often, may be ahead of them.
     links
         Edges lit up: birth id of donor and recipient, weight 0 to 1, whether it leaves the selected cell.
     selected : birth id of the selected cell, -1 for none

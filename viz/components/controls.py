@@ -70,9 +70,10 @@ def Question(
         made.finish()
 
     def close() -> None:
+        """End the run beside; that on the page is the page's own, which ends it with the next."""
         made = runs.peek()
-        if made is not None:
-            made.close()
+        for beside in made.sessions[:-1] if made is not None else ():
+            beside.close()
 
     def take_back() -> None:
         if replaced:
@@ -98,12 +99,12 @@ def Question(
             value = "values" if len(prediction.set) > 1 else "value"
             Button(f"Set the {value} and run both" if prediction.set else "Run it", run, "exo-strong")
         elif runs.value is not None:
-            _Judged(prediction, answer.value, runs.value, pulse.value + other.value)
+            _Judged(prediction, answer.value, runs.value, session, pulse.value + other.value)
 
 
 @solara.component
-def _Judged(prediction: Prediction, answer: str, runs: PairedRuns, pulse: int) -> None:
-    """The progress of the runs, and then their values, the verdict and the reason."""
+def _Judged(prediction: Prediction, answer: str, runs: PairedRuns, session: Session, pulse: int) -> None:
+    """The progress of the runs, and then their values, the verdict and the reason; ``session`` is shown."""
     with html("div", "exo-judged", attributes={"role": "status"}):
         if runs.error:
             html("p", "exo-problem", text=runs.error)
@@ -114,7 +115,7 @@ def _Judged(prediction: Prediction, answer: str, runs: PairedRuns, pulse: int) -
             right, words = verdict(prediction, answer, runs.final_readouts())
             html("p", "exo-right-answer" if right else "exo-wrong-answer", text=words).key("verdict")
             html("p", "exo-note", text=prediction.why)
-            if prediction.set:
+            if prediction.set and session is runs.sessions[-1]:
                 html("p", "exo-note", text="Picture, curves and controls show the run with the change.")
 
 
@@ -212,8 +213,9 @@ def _row(control: Control, text: str, problem: str, *, first: bool) -> dict[str,
         "unit": control.unit,
         "text": text,
         "share": 0 if control.kind == "choice" else control.share(text),
+        "spoken": told(text, control.unit),
         "pending": text if text != control.applied else None,
-        "applied": control.applied,
+        "running": told(control.applied, control.unit),
         "choices": [list(c) for c in control.choices],
         "about": [list(a) for a in control.about],
         "problem": problem,

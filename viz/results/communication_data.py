@@ -164,9 +164,10 @@ class CommunicationData:
             first, last = (
                 table.filter(pc.equal(table["time_s"], at(table["time_s"]))) for at in (pc.min, pc.max)
             )
+            looks = looks_at_start(first, scenario)
             lineage = run.table("lineage")
             every = last if lineage is None else lineage
-            cells = cells_of(every, looks_of(first, scenario).styles)
+            cells = cells_of(every, looks.as_shipped(str(about.get("scenario_name", ""))).styles)
             space = replace(space_of(scenario, cells.position), down=runs_down(about))
             return tuple(
                 _from_edges(edges, hours, cells, space, folder.name, *_class_names(scenario, particles))
@@ -350,7 +351,7 @@ def scenario_of(about: dict[str, Any]) -> Scenario:
     return parse(data, name=name, folder=Path(), trusted=False).scenario
 
 
-def looks_of(table: pa.Table, scenario: Scenario) -> Looks:
+def looks_at_start(table: pa.Table, scenario: Scenario) -> Looks:
     """How a run draws its cell types, from the rows of ``cells.parquet`` at its start."""
     numbers = {t.name: i for i, t in enumerate(scenario.cell_type)}
     parts = [

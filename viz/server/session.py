@@ -22,6 +22,7 @@ import numpy as np
 from exoabm.errors import ExoError, ResourceError
 from exoabm.model import ROUNDING, ExosomeModel
 from exoabm.output import checkpoint
+from exoabm.plot.palette import Looks
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.resource_estimate import check_grid_memory
 from exoabm.viz.results.text_summary import drawn_class
@@ -29,7 +30,6 @@ from exoabm.viz.server.compilation import compiled_for
 from exoabm.viz.server.frames import Recording, Scale, draw
 from exoabm.viz.server.limits import LIMITS, Limits
 from exoabm.viz.server.turns import TURNS
-from exoabm.viz.setup import looks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -131,7 +131,7 @@ class Session:
         self._looked = time.monotonic()
         self.time = self._live.state.time
         self.extent = self._model.state.domain.extent
-        self.looks = looks_of(self._model)
+        self.looks = Looks.of_model(self._model)
         self.drawn_class = drawn_class(loaded.scenario)
         self.paired_with: Session | None = None
         self.scale = Scale()

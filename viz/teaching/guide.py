@@ -273,11 +273,11 @@ def _show_judged(lesson: Lesson, step: Step, guesses: Mapping[str, str], found: 
     by = lesson.judged_by(step)
     for each in by:
         guess = guesses.get(f"{lesson.key}/{each.key}", "")
+        before = "" if each is step else f"Step {lesson.steps.index(each) + 1}, {each.title}. "
         if not guess:
-            html("p", "exo-note", text="You made no prediction.")
+            html("p", "exo-note", text=f"{before}You made no prediction.")
             continue
         verdict = each.judged(guess, found)
-        before = "" if each is step else f"Step {lesson.steps.index(each) + 1}, {each.title}. "
         html("p", "exo-right-answer" if verdict.right else "exo-wrong-answer", text=before + verdict.words)
         if each.judge.why:
             html("p", "exo-note", text=each.judge.why)

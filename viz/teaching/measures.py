@@ -10,12 +10,12 @@ import numpy as np
 from exoabm.analysis.communication import PER_ML, distance_profile
 from exoabm.analysis.communication_graph import edges_of
 from exoabm.output.metrics import measure
+from exoabm.plot.palette import Looks
 from exoabm.plot.scales import linear, logarithmic, ticks
 from exoabm.tables.readouts import named
 from exoabm.viz.results.communication_data import CommunicationData
 from exoabm.viz.results.communication_views import VIEWS
 from exoabm.viz.results.svg import PAGE, WIDTH, drawing, label, line, message, number, power, tag
-from exoabm.viz.setup import looks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -235,7 +235,7 @@ def draw_sharing(model: ExosomeModel, look: Theme = PAGE) -> str:
 
 def draw_network(model: ExosomeModel, look: Theme = PAGE) -> str:
     """Who sent how much to whom: the strongest links over the tissue."""
-    links = CommunicationData.of_model(model, looks_of(model))
+    links = CommunicationData.of_model(model, Looks.of_model(model))
     return next(view for view in VIEWS if view.key == "network").draw(links, "taken_up", look)
 
 

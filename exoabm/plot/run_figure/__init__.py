@@ -44,6 +44,7 @@ from exoabm.state import OUTSIDE, Resolution
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from exoabm.plot.palette import Looks
     from exoabm.state import State
 
 
@@ -55,6 +56,7 @@ def draw_preview(
     title: str = "",
     threshold: float | None = None,
     readout: Readout | None = None,
+    looks: Looks | None = None,
 ) -> None:
     """Write the picture of a run as a PNG of 1600 x 1200 pixels to a path or file; see ``build_figure``.
 
@@ -65,7 +67,7 @@ def draw_preview(
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    figure = build_figure(state, rows, title=title, threshold=threshold, readout=readout)
+    figure = build_figure(state, rows, title=title, threshold=threshold, readout=readout, looks=looks)
     with path.open("wb") if isinstance(path, Path) else nullcontext(path) as file:
         FigureCanvasAgg(figure).print_png(file, metadata={"Software": "exoabm"})  # type: ignore[no-untyped-call]
 
@@ -77,6 +79,7 @@ def build_figure(
     title: str = "",
     threshold: float | None = None,
     readout: Readout | None = None,
+    looks: Looks | None = None,
 ) -> Figure:
     """The picture of a run: four panels, labeled ``tissue``, ``links``, ``places`` and ``uptake``.
 
@@ -97,11 +100,13 @@ def build_figure(
         Concentration in vesicles/um^3 whose contour is drawn in the tissue.
     readout : Readout, optional
         The main readout of the scenario.
+    looks : Looks, optional
+        How the cell types are drawn; by default as ``Looks.of_state``.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI, facecolor=PAPER)
-    scene = Scene.of(state)
+    scene = Scene.of(state, looks)
     if not rows or rows[-1]["time_h"] < state.time / 3600:
         rows = [*rows, measure(state)]
     draw_header(figure, scene, title, rows[-1], readout)

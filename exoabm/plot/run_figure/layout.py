@@ -68,8 +68,8 @@ class Scene:
     upper: float
 
     @classmethod
-    def of(cls, state: State) -> Scene:
-        """Take the measure of a state."""
+    def of(cls, state: State, looks: Looks | None = None) -> Scene:
+        """Take the measure of a state, drawn in these looks or those by its own cells."""
         taken = state.trafficking.taken_up.sum(axis=(1, 2))
         low, high = log_range(taken)
         with np.errstate(divide="ignore"):
@@ -77,7 +77,7 @@ class Scene:
         fill = np.where(taken > 0, 0.12 + 0.88 * shade, 0.0)
         x, y, _ = state.domain.extent
         scale = float(min(MAP[0] / x, MAP[2] / y))
-        styles = list(Looks.of_state(state).styles)
+        styles = list((looks or Looks.of_state(state)).styles)
         return cls(state, styles, taken, low, high, fill, scale, max(MAP[1], scale * y))
 
     @property
