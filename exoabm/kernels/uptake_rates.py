@@ -298,33 +298,41 @@ def first_rates(u, voxel, entries, source, share, volume, lattice_rate, rates, o
 
 
 @njit(**_JIT)
-def over_interval(chain, n):
-    """`Occupancy.chain` of n sub-steps, in which as many vesicles come in each."""
-    keep_b, mean_b, keep_e, from_b, from_c = 1.0, 0.0, 1.0, 0.0, 0.0
+def over_interval(chain, n, weight):
+    """What `Occupancy.chain` makes of vesicles in n sub-steps, each of which takes up its own number.
+
+    Returns the shares still bound of those bound at the start, still inside of those inside, and gone inside
+    of those bound. Written to `weight` (2, n or more): the shares bound and inside at the end, of those taken
+    up in each sub-step.
+    """
+    bound, inside = chain[1], chain[4]
+    for k in range(n - 1, -1, -1):
+        weight[0, k], weight[1, k] = bound, inside
+        bound, inside = bound * chain[0], inside * chain[2] + bound * chain[3]
+    bound, inside = 1.0, 0.0
     for _ in range(n):
-        from_b = from_b * chain[2] + keep_b * chain[3]
-        from_c = from_c * chain[2] + mean_b * chain[3] + chain[4] / n
-        mean_b = mean_b * chain[0] + chain[1] / n
-        keep_b, keep_e = keep_b * chain[0], keep_e * chain[2]
-    return keep_b, mean_b, keep_e, from_b, from_c
+        bound, inside = bound * chain[0], inside * chain[2] + bound * chain[3]
+    return bound, chain[2] ** n, inside
 
 
 @njit(**_JIT)
-def occupy(rate, mean, occupancy, chain, dt, first, last):
-    """Carry the pools of cells over an interval with the chain of it.
+def occupy(rate, held, occupancy, kept, share, first, last):
+    """Carry the pools of cells over an interval.
 
-    `rate` and `mean` are (groups, cells): g, and the sum of cbar after the uptake of its sub-steps of dt.
+    `rate` is (groups, cells), g in it; `held` (2 groups, last - first) the sums of the vesicles in the voxels
+    of the cells after the uptake of each sub-step, weighted as `over_interval` says, which returned `kept`;
+    `share` dt / V.
     """
     number, taken, pools = occupancy.number, occupancy.taken, occupancy.pools
-    keep_b, mean_b, keep_e, from_b, from_c = chain
+    keep_b, keep_e, from_b = kept
     for i in range(first, last):
-        captured = 0.0
+        bound = inside = 0.0
         for g in range(rate.shape[0]):
-            captured += dt * rate[g, i] * mean[g, i]
-        bound, inside = pools[i, 0], pools[i, 1]
-        pools[i, 0] = bound * keep_b + captured * mean_b
-        pools[i, 1] = inside * keep_e + bound * from_b + captured * from_c
-        taken[i] = taken[i] * keep_b + captured * mean_b / number[i]
+            bound += share * rate[g, i] * held[2 * g, i - first]
+            inside += share * rate[g, i] * held[2 * g + 1, i - first]
+        pools[i, 1] = pools[i, 1] * keep_e + pools[i, 0] * from_b + inside
+        pools[i, 0] = pools[i, 0] * keep_b + bound
+        taken[i] = taken[i] * keep_b + bound / number[i]
 
 
 @njit(**_JIT)
@@ -363,12 +371,12 @@ def limit_rates(rate, occupancy, fresh, least, share, dt, first, last):
 def longest_interval(law: UptakeLaw, occupancy: Occupancy, most: float, dt: float, n_sub: int) -> int:
     """Sub-steps, ``n_sub`` at most, in which no cell exceeds its receptors; cbar <= ``most`` vesicles/um^3.
 
-    g <= max(k_a, kappa) times the free share, of which there are free R / (F dt) receptors. 0 if a cell might
-    exceed them in one sub-step.
+    With g <= max(k_a, kappa) times the share that is free at the start, of which there are
+    free R / (F dt) receptors. 0 if a cell might exceed them in one sub-step.
     """
     fastest = np.maximum(law.rate, law.lattice_rate.max(axis=0))
     taken = float((fastest * most * occupancy.chain[1] * dt / occupancy.number).max(initial=0.0))
-    return n_sub if taken * n_sub <= 1.0 else int(1.0 / taken)
+    return int(1.0 / taken) if taken * n_sub > 1.0 else n_sub  # also where the field is not a number
 
 
 def largest_sum(u: Field, source: Floats, side_value: Floats, n_sub: int, groups: int) -> float:
