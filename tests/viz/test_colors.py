@@ -54,6 +54,7 @@ def test_pictures_of_a_run_agree_whatever_becomes_of_its_cells(session: Session)
     assert tuple(Scene.of(state).styles) == session.looks.styles, "in preview.png"
     world = world_of(state, session.looks)
     assert {t["name"]: t["color"] for t in world["types"]} == colors
+    assert [t["cells"] for t in world["types"]] == now.tolist(), "the legend shows the type of most"
     assert {
         s.name: s.color for s in CommunicationData.of_model(session._model, session.looks).cells.styles
     } == colors

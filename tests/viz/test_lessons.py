@@ -156,6 +156,17 @@ def test_instruments_draw_even_nothing(name: str, runs) -> None:
     assert "yet" in fresh
 
 
+def test_rings_without_vesicles_are_not_joined_by_a_line(runs) -> None:
+    drawn = INSTRUMENTS["spread"](runs["how_far/noise"][0])
+    lines = [
+        [float(p.split(",")[0]) for p in each.split()]
+        for each in re.findall(r'<polyline[^>]*points="([^"]+)"', drawn)
+    ]
+    between = np.concatenate([np.diff(x) for x in lines])
+    assert len(lines) > 1
+    assert between.max() < 1.5 * between.min(), "twice where a ring was left out"
+
+
 @pytest.mark.parametrize(
     ("text", "values"),
     [

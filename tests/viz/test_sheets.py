@@ -90,10 +90,19 @@ def test_sheet_and_key_hold_every_step_and_nothing_of_a_reader() -> None:
     assert all(step.hint.split()[0] in key for lesson in LESSONS for step in lesson.steps)
 
 
+def test_only_a_step_with_the_run_of_an_earlier_one_has_none_to_make() -> None:
+    same = {f"{lesson.key}/{step.key}" for lesson in LESSONS for step in lesson.steps if lesson.repeats(step)}
+    assert same == {"donors_and_recipients/unequal", "donors_and_recipients/senders", "be_the_modeler/second"}
+    assert printed("sheets", Progress()).count(b"<b>Look.</b>") == len(same)
+
+
 def test_my_answers_are_those_of_the_reader_and_escaped() -> None:
     page = printed("answers", DONE).decode()
     assert STEP.guesses[0] in page
     assert "71 %" in page
+    assert (
+        f"✗ Share still free: 70.8 %. You predicted “{STEP.guesses[0]}”; the result is “About 70 %”." in page
+    )
     assert page.count("<section>") == 1
     assert (
         "<b>"
@@ -113,6 +122,8 @@ def test_a_tab_that_is_opened_again_has_its_lesson_and_step() -> None:
     answered = replace(at, found=DONE.found)
     assert answered.here() == f"{FIRST.title}: step 1 of 5, {STEP.title}", "until the reader goes on"
     assert answered.open(FIRST).at(FIRST) == 1
+    every = replace(answered, found={f"{FIRST.key}/{step.key}": {"free": 1.0} for step in FIRST.steps})
+    assert every.open(FIRST).at(FIRST) == 0, "a lesson that is done opens at its first step"
     assert Progress().with_place(at.place()) == at
     for junk in ("", "/", f"{FIRST.key}/", "no/step", f"{LESSONS[1].key}/{STEP.key}"):
         assert Progress().with_place(junk) == Progress()

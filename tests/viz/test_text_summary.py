@@ -149,6 +149,16 @@ def test_uptake_of_none_and_of_less_than_one_each_is_told_in_words() -> None:
     assert "were taken up, fewer than one by the only cell that can take them up" in run_summary(expected)
 
 
+def test_expected_numbers_are_taken_up_by_more_cells_than_those_with_one(model: ExosomeModel) -> None:
+    taken = model.state.trafficking.taken_up.sum(axis=(1, 2))
+    reached, single = (taken >= 1).sum(), model.state.follows_vesicles
+    assert ((taken > 0).sum() > reached) != single
+    by = "by" if single else ", at least one each by"
+    assert f" were taken up{' ' * single}{by} {reached} of 300 cells that can; " in run_summary(model)
+    cell = int(model.state.cells.birth_id[taken.argmax()])
+    assert cell_summary(model, cell).expected != single, "the time of the first encounter is a median"
+
+
 def test_what_the_dead_took_up_stays_told(bereft: ExosomeModel) -> None:
     state, row = bereft.state, bereft.metrics.iloc[-1]
     words = run_summary(bereft)

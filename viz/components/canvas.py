@@ -39,8 +39,9 @@ def world_of(state: State, looks: Looks, what: str = "vesicles") -> dict[str, An
     """What does not change from frame to frame: the extent in um, and how each cell type is drawn.
 
     ``what`` names the particles that fill cells and medium. Types without cells are left in their place,
-    since frames number the types.
+    since frames number the types. The number of cells of each type is that of now.
     """
+    numbers = np.bincount(state.cells.type, minlength=len(state.types))
     return {
         "extent": [float(length) for length in state.domain.extent[:2]],
         "what": what,
@@ -60,8 +61,9 @@ def world_of(state: State, looks: Looks, what: str = "vesicles") -> dict[str, An
                 "sends": style.role in (Role.SENDS, Role.BOTH),
                 "named": style.named,
                 "present": drawn,
+                "cells": int(cells),
             }
-            for style, drawn, cell_type in zip(*looks, state.types, strict=True)
+            for style, drawn, cell_type, cells in zip(*looks, state.types, numbers, strict=True)
         ],
     }
 

@@ -109,6 +109,9 @@ def _Numbers(rows: list[dict[str, Any]]) -> None:
         html("p", "exo-note", text=f"and {len(rows) - most:,} more; all of them are in the files of Export.")
 
 
+MEDIAN = "By the median time, half of many runs of single vesicles have had their first encounter."
+
+
 @solara.component
 def Cell(summary: CellSummary, on_close: Callable[[], None]) -> None:
     """Uptake from donors and by recipients of a cell until now, the strongest first."""
@@ -123,20 +126,20 @@ def Cell(summary: CellSummary, on_close: Callable[[], None]) -> None:
                     html("dd", text=value)
         for how, rows in (("Received from", summary.donors), ("Taken up by", summary.recipients)):
             if rows:
-                _Partners(how, rows)
+                _Partners(how, rows, summary.expected)
         if summary.note:
             html("p", "exo-note", text=summary.note)
 
 
 @solara.component
-def _Partners(how: str, rows: tuple[Partner, ...]) -> None:
-    most = 8
+def _Partners(how: str, rows: tuple[Partner, ...], expected: bool) -> None:
+    most, when = 8, "first encounter" + ", median" * expected
     names = {row.name.partition(", ")[0] for row in rows}
     cells = all(name.rpartition(" ")[2].isdigit() for name in names)  # else cell types, doses, the reservoir
     html("h3", text=f"{how} {told(f'{len(names):,}', 'cells' if cells else 'sources')}")
     with html("table", "exo-table"):
         with html("thead"), html("tr"):
-            for head in ("cell", "taken up", "delivered", "first encounter"):
+            for head in ("cell", "taken up", "delivered", when):
                 html("th", text=head, attributes={"scope": "col"})
         with html("tbody"):
             for name, taken, delivered, first in rows[:most]:
@@ -150,6 +153,8 @@ def _Partners(how: str, rows: tuple[Partner, ...]) -> None:
                         html("td", text=text)
     if len(rows) > most:
         html("p", "exo-note", text=f"and {len(rows) - most} more, in edges.parquet")
+    if expected and any(row.first_h is not None for row in rows[:most]):
+        html("p", "exo-note", text=MEDIAN)
 
 
 @solara.component

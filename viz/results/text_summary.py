@@ -67,9 +67,11 @@ def _fates(state: State, particles: ParticleClass) -> str:
     them = f"{could:,} cells that {able}" if could > 1 else f"only cell that {able} take them up"
     uptake = f"none was taken up by the {them}"
     if total > 0:
-        less = " " if reached else ", fewer than one "  # expected numbers
+        each = " each" if reached > 1 else ""  # of expected numbers all cells take up some
+        share = " " if state.follows_vesicles or could == 1 else f", at least one{each} "
+        share = share if reached else ", fewer than one "
         who = f"the {them}" if could == 1 else f"{reached:,} of {them}" if reached else f"each of the {them}"
-        uptake = f"{told(many(total), 'were taken up')}{less}by {who}"
+        uptake = f"{told(many(total), 'were taken up')}{share}by {who}"
     left = f"; {many(escaped)} escaped" if escaped > 0 else ""
     return f"{first}; {uptake}; {told(many(delivered), particles.delivered)}{left}"
 
@@ -96,7 +98,8 @@ class CellSummary:
     """One cell: facts as words and numbers, donors and recipients, and the edges to highlight.
 
     Where several classes of particles or kinds of a class are present, the name of a partner ends with them,
-    each after ", ". ``links`` are (donor, recipient, weight 0 to 1, whether this cell is the donor).
+    each after ", ". ``links`` are (donor, recipient, weight 0 to 1, whether this cell is the donor). Of
+    ``expected`` numbers the time of the first encounter is its median.
     """
 
     birth: int
@@ -106,6 +109,7 @@ class CellSummary:
     recipients: tuple[Partner, ...]
     links: tuple[tuple[int, int, float, bool], ...]
     note: str = ""
+    expected: bool = False
 
 
 def _unknown(state: State, resolution: Resolution) -> str:
@@ -158,6 +162,7 @@ def cell_summary(model: ExosomeModel, birth: int) -> CellSummary | None:
         partners(outgoing, recipient),
         tuple(_links(edges.donor, ids[edges.recipient], taken, incoming, outgoing)),
         _unknown(state, edges.resolution),
+        not state.follows_vesicles,
     )
 
 

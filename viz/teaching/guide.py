@@ -91,15 +91,15 @@ def _LessonList(on_open: Callable[[Lesson], None], progress: Progress) -> None:
         html(
             "p",
             "exo-note",
-            text="Twenty minutes each: predict, run, check, explain. What is right is measured on your run. "
-            "Your progress is kept in this browser.",
+            text="Twenty minutes each: predict, run, check, explain. What is right is measured on your "
+            "run, or computed from its parameters. Your progress is kept in this browser.",
         )
         for lesson in LESSONS:
             with html("article", "exo-lesson"):
                 html("h3", text=lesson.title)
                 html("p", text=lesson.idea)
                 done = sum(progress.done(lesson))
-                words = "Go on" if done else "Begin"
+                words = "Open again" if done == len(lesson.steps) else "Go on" if done else "Begin"
                 with html("div", "exo-row"):
                     label = {"aria-label": f"{words}: {lesson.title}"}
                     Button(words, lambda lesson=lesson: on_open(lesson), "exo-strong", label)
@@ -170,6 +170,16 @@ def _Lesson(
             Button("Next step", lambda: go(at + 1), "exo-strong")
         elif all(done):
             prose(lesson.close)
+            _NextLesson(lesson, lambda chosen: progress.set(progress.peek().open(chosen)))
+
+
+@solara.component
+def _NextLesson(lesson: Lesson, on_open: Callable[[Lesson], None]) -> None:
+    """A button for the lesson after this one, where there is one."""
+    with html("div", "exo-row"):
+        place = LESSONS.index(lesson) + 1
+        if place < len(LESSONS):
+            Button(f"Next lesson: {LESSONS[place].title}", lambda: on_open(LESSONS[place]), "exo-strong")
 
 
 @solara.component
@@ -228,7 +238,7 @@ def _Step(
         beside(None)
         return
     with html("div", "exo-stage-of-lesson"):
-        html("h4", text="Run")
+        html("h4", text="Look" if finished and lesson.repeats(step) else "Run")
         html("p", text=step.look)
         _show_run(session, mine, f"Run {step.hours:g} h", lambda: _run(wanted, step, session, begin, mine))
         if mine:

@@ -1,6 +1,7 @@
 """Guided lessons: predict, run, check, explain; read from the ``*.lesson.toml`` files beside the scenarios.
 
-The right answer is measured on the reader's own run and is never part of the text.
+What is right is measured on the reader's own run, or computed from its parameters, and is never part of the
+text. ``python -m exoabm.viz.teaching.lesson`` makes every run, which compiles all functions needed.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class Step(Data):
     read : str
         Before the prediction, in Markdown, as are ``ask`` and ``explain``; all else is plain text.
     predict : str
-        A question that only the run can answer.
+        A question that the run answers, or its parameters.
     guesses : tuple of str
         To choose from.
     judge : Judge
@@ -290,6 +291,11 @@ class Lesson(Data):
         """Whether a run is that of a step."""
         return setup.same(self.setup(step)) and step.seed in (0, setup.seed)
 
+    def repeats(self, step: Step) -> bool:
+        """Whether the run of a step is that of an earlier one."""
+        setup, before = self.setup(step), self.steps[: self.steps.index(step)]
+        return any(self.is_run_of(setup, each) for each in before)
+
     def owns(self, setup: Setup) -> bool:
         """Whether a run is one of the lesson's own."""
         return any(self.is_run_of(setup, step) for step in self.steps)
@@ -353,3 +359,8 @@ def read_number(text: str) -> tuple[float, ...]:
     if typed.count(",") == 1 and "." not in typed:
         readings.append(typed.replace(",", "."))
     return tuple(map(float, readings))
+
+
+if __name__ == "__main__":
+    for each in LESSONS:
+        print(f"{each.title}: {len(list(runs_of(each, {})))} runs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -180,9 +181,10 @@ def draw_spread(model: ExosomeModel, look: Theme = PAGE) -> str:
         parts.append(tag("line", x1=LEFT, x2=RIGHT, y1=y, y2=y, stroke=look.rule))
         parts.append(label(LEFT - 8, y + 4, power(exponent), look, text_anchor="end", fill=look.muted))
     parts += _bottom([(x_of(t), number(t)) for t in ticks(0, reach, 6)], "distance to the donor (µm)", look)
-    pairs = zip(distance[seen].tolist(), concentration[seen].tolist(), strict=True)
-    points = [(x_of(d), y_of(c)) for d, c in pairs]
-    parts.append(line(points, stroke=look.accent, stroke_width=2))
+    points = [(x_of(d), y_of(c)) for d, c in zip(distance[seen], concentration[seen], strict=True)]
+    gaps = np.diff(np.flatnonzero(seen)) > 1  # rings without vesicles
+    starts = [0, *(np.flatnonzero(gaps) + 1).tolist(), len(points)]
+    parts += [line(points[a:b], stroke=look.accent, stroke_width=2) for a, b in pairwise(starts)]
     parts += [tag("circle", cx=x, cy=y, r=2.4, fill=look.accent) for x, y in points]
     parts.append(label(6, 14, "vesicles per mL", look, fill=look.muted))
     square = mean_square_distance(state)

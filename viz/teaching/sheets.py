@@ -62,14 +62,14 @@ class Progress:
         return [f"{lesson.key}/{step.key}" in self.found for step in lesson.steps]
 
     def at(self, lesson: Lesson) -> int:
-        """Index of the step that is shown; where none was chosen, the first that is not answered."""
+        """Index of the step that is shown; where none was chosen, the first that is not answered, if any."""
         keys, done = [step.key for step in lesson.steps], self.done(lesson)
         if self.step in keys:
             return keys.index(self.step)
-        return done.index(False) if False in done else len(done) - 1
+        return done.index(False) if False in done else 0
 
     def open(self, lesson: Lesson) -> Progress:
-        """With a lesson opened at its first step that is not answered."""
+        """With a lesson opened at its first step that is not answered, or at the first where all are."""
         first = replace(self, step="").at(lesson)
         return replace(self, opened=lesson.key, step=lesson.steps[first].key)
 
@@ -155,9 +155,10 @@ def _sheet(lesson: Lesson, step: Step, progress: Progress) -> str:
     """The step as a reader without the page sees it."""
     boxes = "".join(f"<li>☐ {escape(words)}</li>" for words in step.guesses)
     changed = ", ".join(f"<code>{escape(k)} = {escape(v)}</code>" for k, v in step.set.items())
+    run = "<b>Look.</b>" if lesson.repeats(step) else f"<b>Run.</b> {step.hours:g} h of model time."
     return (
         f"{to_html(step.read)}<p><b>Predict.</b> {escape(step.predict)}</p><ul class=boxes>{boxes}</ul>"
-        f"<p><b>Run.</b> {step.hours:g} h of model time. {escape(step.look)}</p>"
+        f"<p>{run} {escape(step.look)}</p>"
         + (f"<p class=small>Changed: {changed}</p>" if changed else "")
         + f"<div><b>Check.</b> {to_html(blanks(step.ask))}</div>"
         f"<p>Answer <span class=line></span> {escape(step.unit)}</p>"
@@ -226,18 +227,22 @@ def _answer(lesson: Lesson, step: Step, progress: Progress) -> str:
     """What the reader predicted, answered and measured."""
     name = f"{lesson.key}/{step.key}"
     found = progress.found.get(name)
-    guess = progress.guesses.get(name, "none")
-    predicted = f"<p><b>Question.</b> {escape(step.predict)}</p><p><b>Prediction.</b> {escape(guess)}</p>"
-    if found is None:
-        return f"{predicted}<p>Not answered yet.</p>"
-    earlier = {
+    guess = progress.guesses.get(name, "")
+    predicted = f"<p><b>Question.</b> {escape(step.predict)}</p>"
+    predicted += f"<p><b>Prediction.</b> {escape(guess or 'none')}</p>"
+    every = {
         f"{other.partition('/')[2]}.{what}": value
         for other, values in progress.found.items()
         if other.partition("/")[0] == lesson.key
         for what, value in values.items()
     }
+    judging = progress.found.get(f"{lesson.key}/{step.judge.step or step.key}")
+    if guess and judging is not None:
+        predicted += f"<p>{escape(step.judged(guess, {**every, **judging}).words)}</p>"
+    if found is None:
+        return f"{predicted}<p>Not answered yet.</p>"
+    every |= found
     try:
-        every = {**earlier, **found}
         asked, explained = step.question(every), step.explanation(every)
     except (KeyError, ValueError, ZeroDivisionError):  # kept by another version of the lesson
         return f"{predicted}<p>Answered with an earlier version of this lesson.</p>"
