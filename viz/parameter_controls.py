@@ -283,5 +283,6 @@ def _label(key: str) -> str:
     name = key.rpartition(".")[2]
     words, owner = words_of_key(key)
     plain = spaced(name)
-    words = words.removesuffix(plain) + _NAMES.get(key, _NAMES.get(name, plain))
+    if words.endswith(plain):
+        words = words.removesuffix(plain) + _NAMES.get(key, _NAMES.get(name, plain))
     return f"{words}, {spaced(owner)}" if owner else words

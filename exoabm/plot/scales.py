@@ -136,6 +136,8 @@ def words_of_key(key: str) -> tuple[str, str]:
         owner, parts = " ".join(parts), []
     elif parts:
         owner, *parts = parts
+    if name == "number" and parts[:1] == ["receptor"]:
+        return f"number of {spaced(parts[-1])} receptors", owner
     words = [_PARTS.get(part, spaced(part)) for part in (*parts, name)]
     return " ".join(word for word in words if word), owner
 

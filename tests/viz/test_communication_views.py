@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,6 +73,12 @@ def test_every_number_is_a_sum_over_the_table(folder: Path, stored: Communicatio
     if count == "taken_up":
         means = BY_KEY["distance"].numbers(stored, count)
         assert sum(row["sum"] for row in means) == pytest.approx(table[count].sum(), rel=1e-12)
+
+
+def test_network_words_count_links_of_a_cell_to_itself(live: CommunicationData) -> None:
+    assert "itself" not in network_words(live, "taken_up")
+    own = replace(live, recipient=np.where(np.arange(280) < 40, live.donor, live.recipient))
+    assert network_words(own, "taken_up").endswith("40 links of a cell to itself are left out.")
 
 
 def test_network_leaves_out_what_a_cell_keeps_for_itself(stored: CommunicationData) -> None:
@@ -142,7 +149,9 @@ def test_one_link_is_drawn() -> None:
     model = ExosomeModel("two_cells", seed=1)
     model.run(hours=1)
     links = CommunicationData.of_model(model, Looks.of_state(model.state))
-    assert network_words(links, "taken_up").startswith("1 link is drawn. Strongest: cell 0 to cell 1,")
+    assert network_words(links, "taken_up").startswith(
+        "Drawn: 1 link between different cells. Strongest: cell 0 to cell 1,"
+    )
 
 
 def test_cells_that_are_gone_are_left_out(live: CommunicationData) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from exoabm.errors import InputError
-from exoabm.viz.components.paired_runs import PairedRuns, difference, differing, other
+from exoabm.viz.components.paired_runs import PairedRuns, difference, differing, other, other_of
 from exoabm.viz.parameter_controls import controls_of
 from exoabm.viz.server.frames import header
 from exoabm.viz.setup import Setup, first_setup
@@ -101,6 +101,11 @@ def test_every_key_has_another_value_to_try(scenario: str) -> None:
 def test_two_runs_differ_where_the_value_is_zero() -> None:
     control = differing(first_setup("screening").changed({"cell_type.screened.release_rate": "0"}))
     assert other(control["cell_type.screened.release_rate"]) == "60"
+
+
+def test_another_number_of_cells_is_one_that_fits() -> None:
+    setup = first_setup("production").changed({"layout.group.producer.count": "16"})
+    assert other_of(setup, differing(setup)["layout.group.producer.count"]) == "8"
 
 
 def test_difference_takes_common_times_only() -> None:

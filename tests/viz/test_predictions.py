@@ -88,6 +88,44 @@ def test_the_reason_holds_for_the_runs_and_for_the_change_that_it_names(scenario
         assert prediction.right_answer(prediction.values(rows)) == expected
 
 
+@pytest.mark.slow
+def test_reasons_with_numbers_hold_for_the_runs() -> None:
+    """Copies for each of 60 cells and for those that are still recipients; a tumor at four and six days."""
+    mirna = ExosomeModel(
+        "native_mirna",
+        seed=1,
+        overrides=dict(first_setup("native_mirna").overrides) | {"cargo.mirna.copies": "100"},
+    )
+    mirna.run()
+    found = final_readouts(mirna)
+    assert 500 < 100 * found["delivered[exosome]"] / 60 < 750
+    assert 0.7 < found["cells[reprogrammed]"] / 60 < 0.8
+    assert found["copies_delivered_per_cell[recipient, mirna]"] < 100
+    sizes = []
+    for value in ("50", "500"):
+        changes = {"response.conditioning.half_max": value, "clock.duration": "144 h"}
+        tumor = ExosomeModel("tumor_niche", seed=1, overrides=changes)
+        tumor.run()
+        at = {row["time_h"]: row["cells[tumor]"] for row in tumor.history.rows}
+        sizes.append((at[96.0], at[144.0]))
+    (four, six), (less, later) = sizes
+    assert abs((six - later) - (four - less)) <= 5
+    assert less / four + 0.05 < later / six
+
+
+def test_vesicles_without_uptake_by_phagocytes_are_within_the_stated_range() -> None:
+    low, high = (
+        float(text.replace(",", ""))
+        for text in re.findall(r"\d+,?\d+", shipped_intro("delivery_routes").prediction.why)
+    )
+    entered = []
+    for seed in range(1, 7):
+        model = ExosomeModel("delivery_routes", seed=seed, overrides={"dose.dose.carrier_uptake": "0"})
+        model.run()
+        entered.append(final_readouts(model)["entered_tissue[dose]"])
+    assert low <= min(entered) <= max(entered) <= high
+
+
 @pytest.mark.parametrize("half_life", [24, 72])
 def test_therapeutic_cells_die_by_their_half_life_rather_than_by_the_immune_response(half_life: int) -> None:
     """The reason of exosome_vs_cell_therapy said the contrary; a host with memory kills nearly all others."""

@@ -11,7 +11,7 @@ from exoabm.plot.palette import FIELD, PLACES, Role, rgb, to_hex
 from exoabm.runs.measured_runtime import WORTH_A_PROBE, rounded_duration
 from exoabm.viz.components.widgets import CanvasWidget, ChoiceWidget, PlayerWidget, PlotWidget, html
 from exoabm.viz.results.charts import charts, curves
-from exoabm.viz.results.text_summary import PREPARING, recorded_summary, run_summary
+from exoabm.viz.results.text_summary import PREPARING, present_classes, recorded_summary, run_summary
 from exoabm.viz.server.frames import FULL, PAINTED, header
 from exoabm.viz.server.session import SPEEDS
 
@@ -119,7 +119,8 @@ def Canvas(
 
     def place() -> dict[str, Any]:
         with session.reading() as model:
-            return world_of(model.state, session.looks, session.drawn_class.name)
+            several = len(present_classes(model.scenario)) > 1
+            return world_of(model.state, session.looks, session.drawn_class.name) | {"several": several}
 
     world = solara.use_memo(place, [id(session)])
     fixed = solara.use_reactive(session.scale.fixed)

@@ -135,11 +135,12 @@ def Cell(summary: CellSummary, on_close: Callable[[], None]) -> None:
 def _Partners(how: str, rows: tuple[Partner, ...], expected: bool) -> None:
     most, when = 8, "first encounter" + ", median" * expected
     names = {row.name.partition(", ")[0] for row in rows}
+    pairs = len(names) < len(rows)
     cells = all(name.rpartition(" ")[2].isdigit() for name in names)  # else cell types, doses, the reservoir
     html("h3", text=f"{how} {told(f'{len(names):,}', 'cells' if cells else 'sources')}")
     with html("table", "exo-table"):
         with html("thead"), html("tr"):
-            for head in ("cell", "taken up", "delivered", when):
+            for head in ("cell, kind" if pairs else "cell", "taken up", "delivered", when):
                 html("th", text=head, attributes={"scope": "col"})
         with html("tbody"):
             for name, taken, delivered, first in rows[:most]:
@@ -152,7 +153,7 @@ def _Partners(how: str, rows: tuple[Partner, ...], expected: bool) -> None:
                     ):
                         html("td", text=text)
     if len(rows) > most:
-        html("p", "exo-note", text=f"and {len(rows) - most} more, in edges.parquet")
+        html("p", "exo-note", text=f"and {told(f'{len(rows) - most:,}', 'more rows')}, in edges.parquet")
     if expected and any(row.first_h is not None for row in rows[:most]):
         html("p", "exo-note", text=MEDIAN)
 

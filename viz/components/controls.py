@@ -49,7 +49,7 @@ def Question(
     """A question to predict; one button sets the values and makes the runs that judge the prediction.
 
     The page shows the run with these values from its start to its end; another run begun in its place before
-    takes the judgment back.
+    takes the judgment back, and one begun after it allows another prediction.
     """
     _ = pulse.value  # drawn again whenever the run on the page advances
     answer = solara.use_reactive("")
@@ -76,13 +76,22 @@ def Question(
             beside.close()
 
     def take_back() -> None:
+        close()
+        runs.set(None)
+
+    def predict(words: str) -> None:
+        if runs.peek() is not None:  # judged, and the page shows another run
+            take_back()
+        answer.set(words)
+
+    def forget() -> None:
         if replaced:
-            close()
-            runs.set(None)
+            take_back()
 
     made = runs.value
-    replaced = made is not None and not made.finished and session is not made.sessions[-1]
-    solara.use_effect(take_back, [replaced])
+    shown = made is not None and session is made.sessions[-1]
+    replaced = made is not None and not made.finished and not shown
+    solara.use_effect(forget, [replaced])
     solara.use_effect(lambda: close, [])
     with html("section", "exo-question exo-first"):
         html("h2", text="Predict first")
@@ -90,9 +99,9 @@ def Question(
         with html("div", "exo-answers", attributes={"role": "group", "aria-label": "Your prediction"}):
             for words in prediction.answers:
                 attributes: dict[str, Any] = {"aria-pressed": str(answer.value == words).lower()}
-                if runs.value is not None:
+                if made is not None and (shown or not made.finished):
                     attributes["disabled"] = True
-                Button(words, lambda words=words: answer.set(words), "exo-answer", attributes)
+                Button(words, lambda words=words: predict(words), "exo-answer", attributes)
         if problem.value:
             html("p", "exo-problem", text=problem.value, attributes={"role": "alert"})
         if answer.value and runs.value is None:

@@ -9,12 +9,14 @@ import solara
 
 from exoabm.errors import ExoError, InputError
 from exoabm.output.metrics import measure
+from exoabm.scenario.builder import blueprint
 from exoabm.viz.components.canvas import Canvas
 from exoabm.viz.components.widgets import AnswerWidget, Button, ChoiceWidget, PlotWidget, html
 from exoabm.viz.parameter_controls import SHARES, Control, controls_of
 from exoabm.viz.results.charts import column_labels, default_column, final_readouts
 from exoabm.viz.results.svg import number
 from exoabm.viz.results.text_summary import PREPARING, run_summary, told
+from exoabm.viz.server.frames import Scale
 from exoabm.viz.server.session import SPEEDS, Session
 from exoabm.viz.setup import intro_of
 
@@ -82,9 +84,9 @@ class PairedRuns:
             session.play()
 
     def finish(self) -> None:
-        """Run both to the end as fast as possible, each by itself."""
+        """Run both to the end as fast as possible, each by itself and with a color scale of its own."""
         for session in self.sessions:
-            session.paired_with = None
+            session.paired_with, session.scale = None, Scale()
             session.play(until=session.end)
 
     @property
@@ -142,8 +144,8 @@ def difference(a: Mapping[str, list[float]], b: Mapping[str, list[float]]) -> di
     return {"x": times.tolist(), "y": (np.array(b["y"])[rows_b] - np.array(a["y"])[rows_a]).tolist()}
 
 
-def other(control: Control) -> str:
-    """Another value, for run B: twice as much or what else can be, or another choice.
+def other(control: Control, possible: Callable[[str], bool] = lambda _: True) -> str:
+    """Another possible value, for run B: twice as much or what else can be, or another choice.
 
     Where twice as much is the same, of 0 or infinity, it is the default or the middle of the slider.
     """
@@ -157,9 +159,22 @@ def other(control: Control) -> str:
             text = control.read(str(max(1, round(value))) if control.kind == "count" else f"{value:.6g}")
         except (InputError, ValueError, OverflowError):
             continue
-        if text != control.applied:
+        if text != control.applied and possible(text):
             return text
     return control.applied
+
+
+def other_of(setup: Setup, control: Control) -> str:
+    """Another value, for run B: of a number of cells, one for which there is room."""
+
+    def fits(text: str) -> bool:
+        try:
+            blueprint(setup.changed({control.key: text}).load(), setup.seed)
+        except ExoError:
+            return False
+        return True
+
+    return other(control, fits) if control.kind == "count" else other(control)
 
 
 def differing(setup: Setup) -> dict[str, Control]:
@@ -194,14 +209,14 @@ def Compare(setup: Setup) -> None:
     key = solara.use_reactive(
         solara.use_memo(lambda: preferred if preferred in choices else next(iter(choices)), [])
     )
-    value = solara.use_reactive(solara.use_memo(lambda: other(choices[key.peek()]), []))
+    value = solara.use_reactive(solara.use_memo(lambda: other_of(setup, choices[key.peek()]), []))
     again = solara.use_reactive(0)
     problem = solara.use_reactive("")
     control = choices.get(key.value) or choices[preferred]
 
     def choose(name: str) -> None:
         key.set(name)
-        value.set(other(choices[name]))
+        value.set(other_of(setup, choices[name]))
         problem.set("")
 
     def set_value(text: str) -> None:
@@ -278,7 +293,7 @@ def _Pair(setup: Setup, key: str, value: str, values: tuple[str, ...], on_again:
         ChoiceWidget.element(
             label="Speed",
             value=f"{runs.speed:g}",
-            options=[[f"{s:g}", _pace(s)] for s in SPEEDS],
+            options=[[f"{s:g}", _pace(s)] for s in sorted({*SPEEDS, runs.speed})],
             on_value=set_speed,
         )
     if runs.error:

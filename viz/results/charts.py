@@ -76,7 +76,7 @@ class Chart:
 
 def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
     """The plots that a model has, by a short name; the first has the readout of the scenario."""
-    state, what = model.state, common_name(model.scenario)
+    state = model.state
     kinds = present_kinds(model.scenario)
     came = "released" if any(t.donates for t in state.types) else "arrived"
     names = [kind.name for kind in state.kinds]
@@ -109,7 +109,8 @@ def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
     takers = [s for s in drawn if np.any(_type(state, s).uptake_rate > 0)]
     if takers:
         lines = tuple(Line(s.name, named("taken_up_per_cell", s.name), s.color) for s in takers)
-        found["each"] = Chart("Taken up per cell", f"{what} per cell until now", lines)
+        what = " and ".join(name for name, _ in groups)
+        found["each"] = Chart("Taken up per cell", f"{what} until now, mean over living cells", lines)
     row = measure(state)
     for key, title, unit, ending in _BY_TYPE:
         held = _by_type(drawn, row, ending)
@@ -193,10 +194,14 @@ def _by_type(drawn: Iterable[Style], row: Mapping[str, float], quantity: str, *o
 def _doses(scenario: Scenario, row: Mapping[str, float]) -> dict[str, Chart]:
     """What of each dose entered the tissue, and where in the body the rest of it is."""
     doses = [dose for dose in scenario.dose if dose.given]
+    given = {dose.vesicle for dose in doses}
     colors = cycle((*COOL[:3], *WARM))
     entered = (Line(d.name, named("entered_tissue", d.name), c) for d, c in zip(doses, colors, strict=False))
-    found = {"dose": Chart("Dose that reached the tissue", "particles until now", tuple(entered))}
+    classes = [(c.name, {scenario.vesicle[k].name for k in c.kinds}) for c in particle_classes(scenario)]
+    what = " and ".join(name for name, kinds in classes if given & kinds)
+    found = {"dose": Chart("Dose that reached the tissue", f"{what} until now", tuple(entered))}
     for dose in doses:
+        whole = "whole dose" if dose.cells is None else "vesicles released until now"
         of = f"Dose in the body: {dose.name}" if len(doses) > 1 else "Dose in the body"
         free = dose.molecular or dose.molecule is not None
         for key, share, title in (
@@ -206,7 +211,7 @@ def _doses(scenario: Scenario, row: Mapping[str, float]) -> dict[str, Chart]:
             organs = {organ: named(share, dose.name, organ) for organ in _ORGANS}
             lines = tuple(Line(o, organs[o], color) for o, color in _ORGANS.items() if organs[o] in row)
             if lines and (free or key == "body"):
-                found[f"{key}_{dose.name}"] = Chart(title, "share of the whole dose", lines)
+                found[f"{key}_{dose.name}"] = Chart(title, f"share of the {whole}", lines)
     return found if doses else {}
 
 

@@ -109,16 +109,23 @@ def network_words(links: CommunicationData, count: str) -> str:
             "see the donors."
         )
     start, end, value = links.between(count)
+    own = _own(links, count)
+    left = f" {told(f'{own:,}', 'links of a cell to itself are left out')}." if own else ""
     if not len(value):
-        return f"No {links.what} have gone from one cell to another yet."
+        return f"No {links.what} have gone from one cell to another yet.{left}"
     ids = links.cells.ids
     shown = min(len(value), MOST_ARROWS)
-    drawn = told(str(shown), "links are drawn")
-    which = f"The strongest {shown} of {len(value):,} links are drawn" if shown < len(value) else drawn
+    drawn = f"the strongest {shown} of " if shown < len(value) else ""
+    drawn += told(f"{len(value):,}", "links")
     return (
-        f"{which}. Strongest: cell {ids[start[0]]} to cell {ids[end[0]]}, "
-        f"{links.amount(float(value[0]), count)}."
+        f"Drawn: {drawn} between different cells. Strongest: cell {ids[start[0]]} to cell {ids[end[0]]}, "
+        f"{links.amount(float(value[0]), count)}.{left}"
     )
+
+
+def _own(links: CommunicationData, count: str) -> int:
+    """Number of links of a cell to itself."""
+    return int(np.sum((links.donor == links.recipient) & (links.counts[count] > 0)))
 
 
 def network_numbers(links: CommunicationData, count: str) -> list[dict[str, Any]]:
@@ -351,8 +358,9 @@ def strength_words(links: CommunicationData, count: str) -> str:
             f"Most {links.words(count)} stayed among cells of the sending type, where only the type of "
             f"the sender is known; nine tenths went up to {number(most)} µm, measured to {to}."
         )
+    apart = ", without those of the cell itself" if links.by_cell and _own(links, count) else ""
     return (
-        f"Half of all {links.words(count)} went up to {number(half)} µm, nine tenths up to "
+        f"Half of all {links.words(count)}{apart} went up to {number(half)} µm, nine tenths up to "
         f"{number(most)} µm, measured to {to}."
     )
 

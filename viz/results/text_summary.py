@@ -119,6 +119,18 @@ def _unknown(state: State, resolution: Resolution) -> str:
     return f"This run {ORIGINS[resolution]}. Choose “record donors: by donor cell” under More controls."
 
 
+def _inherited(state: State, row: int) -> str:
+    """A note where a cell delivered or degraded more than it took up, as after a division it may."""
+    way = state.trafficking
+    taken, after = (
+        float(sum(counts[row].sum() for counts in each))
+        for each in ((way.taken_up,), (way.endosomal, way.lysosomal, way.recycled, way.delivered))
+    )
+    if after <= taken * (1 + 1e-9) + 1e-9:
+        return ""
+    return "Some of its vesicles were inherited at division: they count as taken up by the cell that divided."
+
+
 def cell_summary(model: ExosomeModel, birth: int) -> CellSummary | None:
     """The summary of a living cell; None if there is none of that name."""
     state, classes = model.state, present_classes(model.scenario)
@@ -161,7 +173,7 @@ def cell_summary(model: ExosomeModel, birth: int) -> CellSummary | None:
         partners(incoming, donor),
         partners(outgoing, recipient),
         tuple(_links(edges.donor, ids[edges.recipient], taken, incoming, outgoing)),
-        _unknown(state, edges.resolution),
+        f"{_inherited(state, row)} {_unknown(state, edges.resolution)}".strip(),
         not state.follows_vesicles,
     )
 
