@@ -20,6 +20,8 @@ from exoabm.scenario.region import CHUNK, Positions, Region, grid_points, shell_
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
 
+PLACEMENTS, NEARLY = 20, 0.05
+"""Most placements of points that nearly fit, and the share left over that calls for another one; assumed."""
 JAMMING = {2: 0.547, 3: 0.384}
 """Fraction that random sequential addition of equal discs or spheres can reach, at most.
 
@@ -64,7 +66,8 @@ def poisson_disc(
 
     Random sequential addition: uniform candidates are tried one after the other and accepted if
     they are free. Where spacings differ, the widest are placed first. About 200 candidates per
-    point are tried, which reaches a packing fraction of 0.52 in the plane and 0.35 in space.
+    point are tried, which reaches a packing fraction of 0.52 in the plane and 0.35 in space. Where
+    all but a twentieth of the points fit, the placement is repeated up to 20 times.
 
     Parameters
     ----------
@@ -103,7 +106,10 @@ def poisson_disc(
     old, old_radii = _taken(taken, float(radii.max()) if taken_radii is None else taken_radii)
     points = np.concatenate([old, np.zeros((n, 3))])
     all_radii = np.concatenate([old_radii, radii[order]])
-    count = _add_at_random(points, all_radii, len(old), region, rng, margin, period)
+    for _ in range(PLACEMENTS):
+        count = _add_at_random(points, all_radii, len(old), region, rng, margin, period)
+        if len(points) - count not in range(1, int(NEARLY * n) + 1):
+            break
     if count < len(points):
         raise InputError(_does_not_fit(count - len(old), n, radii, region, old, old_radii))
     placed = np.empty((n, 3))

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.spatial.distance import pdist
 
 from exoabm.errors import InputError
 from exoabm.kernels.sphere_mechanics import add_separated, link_points
+from exoabm.model import ExosomeModel
 from exoabm.scenario.layouts import cluster, lattice, overlaps, points, poisson_disc, random_points
 from exoabm.scenario.region import Box, Region
 
@@ -227,6 +229,13 @@ def test_fills_to_just_below_jamming(region, fits, too_many):
         poisson_disc(int(too_many * region.size() / one), 10.0, region, generator())
     assert "lattice" in str(e.value)
     assert f"fraction of {too_many:.2f}" in str(e.value)
+
+
+@pytest.mark.parametrize("seed", [5, 55])  # for which the first placement left out 2 and 3 of 150 cells
+def test_a_placement_that_nearly_fits_is_repeated(seed):
+    cells = ExosomeModel("relay", seed=seed).state.cells
+    assert len(cells) == 154
+    assert pdist(cells.position[4:]).min() >= 16.0 - 1e-9
 
 
 def test_message_counts_those_that_stood_there():
