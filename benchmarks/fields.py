@@ -185,7 +185,7 @@ class _World:
         self.voxel = np.sort(rng.choice(self.voxels, cells, replace=False)).astype(np.int64)
         self.slots = index_slots(self.voxel, shape)
         self.entries = index_entries(
-            np.arange(cells), np.arange(cells), np.ones(cells), self.voxel.size, n_cells=cells
+            np.arange(cells), np.arange(cells), np.ones(cells), self.voxel, n_cells=cells
         )
         self.source = np.full((1, cells), 1e-3)
         self.sink = np.full((1, cells), 0.2)
@@ -217,7 +217,6 @@ class _World:
                 taken=self.taken,
                 flows=np.zeros((1, 6)),
                 threads=threads,
-                tolerance=0.0,  # rates are set in every sub-step, as in NumPy
             )
             return
         advance_linear(

@@ -91,21 +91,17 @@ class Exchange(NamedTuple):
     """Sum of u' over the sub-steps, added to."""
     amount: Floats
     """u', overwritten."""
-    weight: Floats
-    """(2, sub-steps) of the weighted sums; (2, 0) for none."""
-    weighted: Floats
-    """(2, slots) sums of u' over the sub-steps and the labels of a group with these weights, added to."""
 
 
 @njit(**_JIT)
 def _of_label(exchange, label):
     """The part of a label in the same arrays for all labels; sinks are those of its group."""
-    source, sink, keep, exposure, amount, weight, weighted = exchange
+    source, sink, keep, exposure, amount = exchange
     group = label % sink.shape[0]
-    return Exchange(source[label], sink[group], keep[group], exposure[label], amount, weight, weighted[group])
+    return Exchange(source[label], sink[group], keep[group], exposure[label], amount)
 
 
-class Tiling(NamedTuple):
+class _Tiling(NamedTuple):
     """Division of a field into blocks of rows."""
 
     height: int
@@ -116,7 +112,7 @@ class Tiling(NamedTuple):
     """(threads + 1) blocks of each thread."""
 
     @classmethod
-    def of(cls, u: Field, grid: Grid, threads: int) -> Tiling:
+    def of(cls, u: Field, grid: Grid, threads: int) -> _Tiling:
         """Blocks of a field (rows, nx); a block reaches its neighbors' rows only."""
         rows, width = u.shape
         height = max(1, BLOCK_VOXELS // width)
@@ -148,48 +144,24 @@ def _weighted_sum(weight, value, q, end):
 
 
 @njit(**_JIT)
-def _add_weighted(amount, begin, end, k, weight, weighted):
-    """Add u' of the slots `begin` to `end` in sub-step k to the weighted sums."""
-    first, second, (x, y) = weight[0, k], weight[1, k], (weighted[0], weighted[1])
-    for q in range(begin, end):
-        x[q] += first * amount[q]
-        y[q] += second * amount[q]
-
-
-@njit(**_JIT)
-def exchange_linear(field, begin, end, slots, exchange, k):
-    """Set u' = (u* + A) / (1 + B) in the slots `begin` to `end` of a flat field; return the sum of B u'.
-
-    This is sub-step k of the weighted sums.
-    """
-    source, sink, keep, exposure, amount, weight, weighted = exchange
+def exchange_linear(field, begin, end, slots, exchange):
+    """Set u' = (u* + A) / (1 + B) in the slots `begin` to `end` of a flat field; return the sum of B u'."""
+    source, sink, keep, exposure, amount = exchange
     _, voxel = slots
-    if voxel.size == field.size:  # slot q is voxel q
-        for q in range(begin, end):
-            held = (field[q] + source[q]) * keep[q]
-            field[q] = held
-            exposure[q] += held
-        if weight.shape[1]:
-            _add_weighted(field, begin, end, k, weight, weighted)
-        return _weighted_sum(sink, field, begin, end)
     for q in range(begin, end):
         held = (field[voxel[q]] + source[q]) * keep[q]
         field[voxel[q]] = held
         amount[q] = held
     for q in range(begin, end):
         exposure[q] += amount[q]
-    if weight.shape[1]:
-        _add_weighted(amount, begin, end, k, weight, weighted)
     return _weighted_sum(sink, amount, begin, end)
 
 
 @njit(**_JIT)
-def _levels(
-    old, new, done, levels, low, high, low_rise, high_rise, height, medium, slots, exchange, label, sums
-):  # fmt: skip
-    """Sub-steps done + k, k < `levels`, of the blocks low + k low_rise to high + k high_rise.
+def _levels(old, new, levels, low, high, low_rise, high_rise, height, medium, slots, exchange, label, sums):
+    """Sub-steps k < `levels` of the blocks low + k low_rise to high + k high_rise, of `height` rows each.
 
-    Blocks have `height` rows each. Level k writes `new` for even k and `old` for odd k.
+    Level k writes `new` for even k and `old` for odd k.
     """
     grid, value, r, decay, faces = medium
     taken, escaped = sums
@@ -205,12 +177,12 @@ def _levels(
                 out, u, begin, end, grid, side_of(value, label), r[label], decay[label], faces, escaped[k]
             )  # fmt: skip
             taken[k, block] = exchange_linear(
-                out.reshape(-1), slots.row_ptr[begin], slots.row_ptr[end], slots, exchange, done + k
+                out.reshape(-1), slots.row_ptr[begin], slots.row_ptr[end], slots, exchange
             )
 
 
 @njit(**_JIT)
-def linear_serial(
+def _linear_serial(
     u, scratch, piece, n_sub, tiling, grid, value, r, decay, faces, slots, exchange, sums, balance
 ):  # fmt: skip
     """Sub-steps `start` to `stop` of the labels `first` to `last`, one label after the other.
@@ -226,9 +198,7 @@ def linear_serial(
         while done < end:
             levels = min(most, end - done)
             old, new = (u[label], scratch) if done % 2 == 0 else (scratch, u[label])
-            _levels(
-                old, new, done, levels, 0, bounds[-1], 0, 0, height, medium, slots, mine, label, sums
-            )  # fmt: skip
+            _levels(old, new, levels, 0, bounds[-1], 0, 0, height, medium, slots, mine, label, sums)
             _carry_balance(balance, label, levels, sums, decay)
             done += levels
         if end == n_sub[label] and end % 2:
@@ -236,7 +206,7 @@ def linear_serial(
 
 
 @njit(parallel=True, **_JIT)
-def linear_parallel(
+def _linear_parallel(
     u, scratch, piece, n_sub, tiling, grid, value, r, decay, faces, slots, exchange, sums, balance
 ):  # fmt: skip
     """The same by several threads, each on blocks of its own.
@@ -256,14 +226,14 @@ def linear_parallel(
                 medium, mine = (grid, value, r, decay, faces), _of_label(exchange, label)
                 low_rise, high_rise = 1 if c > 0 else 0, -1 if c < parts - 1 else 0
                 _levels(
-                    old, new, done, levels, bounds[c], bounds[c + 1], low_rise, high_rise, height, medium,
-                    slots, mine, label, sums,
+                    old, new, levels, bounds[c], bounds[c + 1], low_rise, high_rise, height, medium, slots,
+                    mine, label, sums,
                 )  # fmt: skip
             if levels > 1:
                 for c in prange(1, parts):
                     medium, mine = (grid, value, r, decay, faces), _of_label(exchange, label)
                     _levels(
-                        old, new, done, levels, bounds[c], bounds[c], -1, 1, height, medium, slots, mine,
+                        old, new, levels, bounds[c], bounds[c], -1, 1, height, medium, slots, mine,
                         label, sums,
                     )  # fmt: skip
             _carry_balance(balance, label, levels, sums, decay)
@@ -342,19 +312,15 @@ def advance_linear(
     check_shape("sink", sink, (len(n_sub), n_slots))
     check_shape("exposure", exposure, (labels, n_slots))
     check_shape("flows", flows, (labels, 6))
-    tiling = Tiling.of(field[0], grid, threads)
+    tiling = _Tiling.of(field[0], grid, threads)
     each = by_label(n_sub, labels).astype(np.int64)
     state = (
         each, tiling, grid, value, by_label(diffusion.r, labels), by_label(diffusion.decay, labels), faces,
-        slots,
-        Exchange(
-            source, sink, 1.0 / (1.0 + sink), exposure, np.empty(n_slots),
-            np.empty((2, 0)), np.empty((len(n_sub), 2, 0)),
-        ),
+        slots, Exchange(source, sink, 1.0 / (1.0 + sink), exposure, np.empty(n_slots)),
         (np.zeros((tiling.levels, tiling.bounds[-1])), np.zeros((tiling.levels, rows))),
         (flows, source.sum(axis=1), inflows(u, diffusion)),
     )  # fmt: skip
-    kernel = linear_serial if len(tiling.bounds) == 2 else linear_parallel
+    kernel = _linear_serial if len(tiling.bounds) == 2 else _linear_parallel
     for piece in pieces(each, field[0].size):
         kernel(field, copy[0], piece, *state)
 

@@ -1,16 +1,11 @@
 """Diffusion with uptake that saturates on the sum of the labels: all labels advance together.
 
-    u' = (u* + A) / (1 + B),    B_q = (dt / V) sum_i w_iq g_i
+A sub-step has two parts. In the first, row by row: diffusion, B of each slot from the rates of its cells, and
+u' = (u* + A) / (1 + B), of every label. In the second, cell by cell: the mean of u' over its voxels, which is
+what it takes up in this sub-step and the concentration that sets its rates in the next.
 
-Between two settings of the rates g_i lies an *interval* of one or more sub-steps, in which uptake is linear
-(`linear_uptake`). An interval of m sub-steps has the mean of the rates on the line through the last two
-settings, g = g_k + (m - 1) / 2 (g_k - g_k-1) / m_k-1. Its length follows from the change found in the
-interval before. If in an interval of several sub-steps the rate of any cell has changed by more than
-`RATE_CHANGE` of its value, it is taken again from its start with fewer. Slower changes of the rates thus
-enter to second order in the interval; with m = 1 the rates are set in every sub-step. What is bound and
-inside at the end of an interval follows from the uptake in each sub-step.
-
-Labels of the same group (size class) have the same D and the same rates.
+Labels of the same group (size class) have the same D and the same rates. All labels of a block of rows are
+in cache when its cells read them.
 """
 
 from __future__ import annotations
@@ -21,19 +16,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numba import config, get_num_threads, njit, prange, set_num_threads
 
-from exoabm.kernels import diffusion_stencil
 from exoabm.kernels.diffusion_stencil import (
-    MASS,
-    TAKEN,
     Diffusion,
     Field,
     Floats,
-    by_label,
+    Integers,
     check_shape,
+    diffuse_rows,
     flatten,
     inflows,
+    side_of,
+    substeps,
+    update_balance,
 )  # fmt: skip
-from exoabm.kernels.linear_uptake import Exchange, Slots, Tiling, linear_parallel, linear_serial
+from exoabm.kernels.linear_uptake import Slots
 from exoabm.kernels.uptake_rates import (
     Entries,
     Occupancy,
@@ -41,13 +37,12 @@ from exoabm.kernels.uptake_rates import (
     UptakeLaw,
     first_rates,
     in_order,
-    largest_change,
     largest_sum,
+    last_rows,
     least_weights,
     limit_rates,
-    longest_interval,
+    may_exceed,
     occupy,
-    over_interval,
     set_rates,
 )  # fmt: skip
 
@@ -57,345 +52,256 @@ if TYPE_CHECKING:
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 _ONE = np.uint64(1)
 
-RATE_CHANGE = 1e-4
-"""Largest relative change of the uptake rate of a cell in an interval; assumed."""
-GROWTH = 2
-"""Largest ratio of the sub-steps of two intervals in succession; assumed."""
-SAFETY = 0.8
-"""Part of the largest change for which the length of an interval is chosen; assumed."""
-BLOCK = 1 << 9
-"""Cells or slots of a block, the part of a thread."""
-
-_LEFT, _BEFORE, _NOW, _DONE = range(4)
-"""Places in a plan: sub-steps left, those of the interval before and of the present one, and done in it."""
+BLOCK_VALUES = 1 << 14
+"""Least numbers of a block of rows, all labels together."""
+BLOCK_CELLS = 1 << 9
+"""Cells of a block."""
 
 
 class _Uptake(NamedTuple):
-    """Uptake of the cells in an interval."""
+    """Exchange of the labels in the slots, and uptake of the cells."""
 
+    source: Floats
+    """(labels, slots) A"""
+    keep: Floats
+    """(groups, slots) 1 / (1 + B), overwritten."""
     pull: Floats
     """(entries) (dt / V) w"""
     taken: Floats
     """(labels, cells) vesicles taken up, added to."""
-    before: Floats
-    """(groups, cells) rates as set before those of `now`, um^3/s."""
-    now: Floats
-    """(groups, cells) rates as set at the start of the interval, um^3/s."""
-    acting: Floats
-    """(groups, cells) g of the interval, um^3/s."""
-    change: Floats
-    """(blocks of cells) largest relative change of a rate in the interval."""
     least: Floats
     """(cells) smallest weight of a cell in a voxel."""
-    longest: int
-    """Sub-steps of an interval in which no cell can exceed its receptors; 0 if limited, see `limit_rates`."""
-    tolerance: float
-    """Largest relative change of a rate in an interval of several sub-steps."""
+    last_row: Integers
+    """Last row that each block of cells reaches."""
+    limited: bool
+    """Whether cells might exceed their receptors, see `limit_rates`."""
     step: float
     """dt, s"""
     volume: float
     """um^3"""
 
 
-class _Values(NamedTuple):
-    """What an interval changes, and from which it is taken again."""
-
-    u: Field
-    """(labels, rows, nx)"""
-    flows: Floats
-    """(labels, 6)"""
-    taken: Floats
-    """(labels, cells) of `_Uptake`."""
-    occupied: Floats
-    """(cells) `Occupancy.taken`, or none."""
-    pools: Floats
-    """(cells, 2) `Occupancy.pools`, or none."""
-
-
 @njit(**_JIT)
-def _copy(values, to):
-    """Write `_Values` to others."""
-    to.u[:] = values.u
-    to.flows[:] = values.flows
-    to.taken[:] = values.taken
-    to.occupied[:] = values.occupied
-    to.pools[:] = values.pools
-
-
-@njit(**_JIT)
-def _set_sinks(part, entries, uptake, exchange):
-    """B and 1 / (1 + B) in a block of slots; their sums begin anew.   B = sum_e (dt / V) w_e g_e."""
+def _set_sinks(slots, begin, end, entries, rate, uptake):
+    """1 / (1 + B) in the slots of the rows `begin` to `end`,   B = sum_e b_e,   b_e = (dt / V) w_e g_e."""
+    row_ptr, _ = slots
     slot_ptr, cell, pull = entries.slot_ptr, entries.cell, uptake.pull
-    _, sink, keep, exposure, _, weight, weighted = exchange
-    first, last = part * BLOCK, min((part + 1) * BLOCK, sink.shape[1])
-    for g in range(sink.shape[0]):
-        acting = uptake.acting[g]
-        for q in range(np.uint64(first), np.uint64(last)):
-            total = 0.0
-            for e in range(slot_ptr[q], slot_ptr[q + _ONE]):
-                total += pull[e] * acting[cell[e]]
-            sink[g, q] = total
+    first, last = row_ptr[begin], row_ptr[end]
+    for g in range(rate.shape[0]):
+        acting, keep = rate[g], uptake.keep[g]
         for q in range(first, last):
-            keep[g, q] = 1.0 / (1.0 + sink[g, q])
-    for label in range(exposure.shape[0]):
-        exposure[label, first:last] = 0.0
-    if weight.shape[1]:
-        weighted[:, :, first:last] = 0.0
+            sink = 0.0
+            for e in range(slot_ptr[q], slot_ptr[q + _ONE]):
+                sink += pull[e] * acting[cell[e]]
+            keep[q] = sink
+        for q in range(first, last):
+            keep[q] = 1.0 / (1.0 + keep[q])
 
 
 @njit(**_JIT)
-def _means(values, where, entries, first, last, held):
-    """sum_q w_iq x_q of the cells `first` to `last` into `held` (labels, cells).
+def _exchange(new, slots, begin, end, source, keep):
+    """u' = (u* + A) / (1 + B) in the slots of the rows `begin` to `end`; without A or B where not given.
 
-    `values` is (labels, n); the value of slot q stands at ``where[q]``, or at q if that is None. Four labels
-    at a time do not wait for each other.
+    Where every voxel is a slot, slot q is voxel q.
     """
-    ptr, slot, weight = entries.member_ptr, entries.member_slot, entries.member_weight
-    labels = values.shape[0]
+    row_ptr, voxel = slots
+    first, last = row_ptr[begin], row_ptr[end]
+    for label in range(new.shape[0]):
+        field = new[label]
+        entering = None if source is None else source[label]
+        staying = None if keep is None else keep[label % keep.shape[0]]
+        if voxel.size == field.size:
+            for q in range(first, last):
+                _exchange_one(field, q, q, entering, staying)
+        else:
+            for q in range(first, last):
+                _exchange_one(field, voxel[q], q, entering, staying)
+
+
+@njit(inline="always", **_JIT)
+def _exchange_one(field, voxel, slot, source, keep):
+    """The exchange of a label in a slot."""
+    held = field[voxel]
+    if source is not None:
+        held += source[slot]
+    if keep is not None:
+        held *= keep[slot]
+    field[voxel] = held
+
+
+@njit(**_JIT)
+def _means(u, entries, first, last, held):
+    """sum_q w_iq u_q of the cells `first` to `last`, vesicles per voxel, into `held` (labels, cells).
+
+    `u` is (labels, voxels). Four labels at a time do not wait for each other.
+    """
+    ptr, voxel, weight = entries.member_ptr, entries.member_voxel, entries.member_weight
+    labels = u.shape[0]
     for label in range(0, labels, 4):
         # Of fewer than four, the last is computed more than once.
         a, b, c, d = label, min(label + 1, labels - 1), min(label + 2, labels - 1), min(label + 3, labels - 1)
-        x_a, x_b, x_c, x_d = values[a], values[b], values[c], values[d]
+        u_a, u_b, u_c, u_d = u[a], u[b], u[c], u[d]
         for i in range(first, last):
             one = two = three = four = 0.0
             for m in range(ptr[i], ptr[i + 1]):
-                q, w = np.uint64(slot[m]), weight[m]
-                if where is not None:
-                    q = where[q]
-                one += w * x_a[q]
-                two += w * x_b[q]
-                three += w * x_c[q]
-                four += w * x_d[q]
+                v, w = voxel[m], weight[m]
+                one += w * u_a[v]
+                two += w * u_b[v]
+                three += w * u_c[v]
+                four += w * u_d[v]
             held[a, i - first], held[b, i - first] = one, two
             held[c, i - first], held[d, i - first] = three, four
 
 
 @njit(**_JIT)
-def _by_group(held, volume, first, mean):
-    """Concentrations of the groups, (groups, cells) from `first` on, of vesicles of the labels in `held`."""
-    groups, n = mean.shape[0], held.shape[1]
-    for g in range(groups):
-        total = mean[g, first : first + n]
-        total[:] = 0.0
-        for label in range(g, held.shape[0], groups):
-            for j in range(n):
-                total[j] += held[label, j]
+def _sums(values, total):
+    """Sums of the rows of `values` (labels, n), in order, into `total` (labels)."""
+    labels, n = values.shape
+    for label in range(0, labels, 4):
+        a, b, c, d = label, min(label + 1, labels - 1), min(label + 2, labels - 1), min(label + 3, labels - 1)
+        one = two = three = four = 0.0
         for j in range(n):
-            total[j] /= volume
+            one += values[a, j]
+            two += values[b, j]
+            three += values[c, j]
+            four += values[d, j]
+        total[a], total[b], total[c], total[d] = one, two, three, four
 
 
 @njit(**_JIT)
-def _bind(occupancy, kept, weighted, entries, uptake, first, last):
-    """Carry the pools of the cells `first` to `last` over the interval, if there are any."""
-    if occupancy is None:
-        return
-    groups, _, slots = weighted.shape
-    held = np.empty((2 * groups, last - first))
-    _means(weighted.reshape(2 * groups, slots), None, entries, first, last, held)
-    occupy(uptake.acting, held, occupancy, kept, uptake.step / uptake.volume, first, last)
-
-
-@njit(**_JIT)
-def _take_up(part, n, judged, u, slots, entries, rates, occupancy, kept, uptake, exchange):
-    """(dt / V) g_i sum_q w_iq sum u'_q of an interval of `n` sub-steps for a block of cells.
-
-    If it is `judged`, the next rates are set and the change is found.
-    """
-    first, last = part * BLOCK, min((part + 1) * BLOCK, rates.uptake.size)
-    share, groups = uptake.step / uptake.volume, rates.rate.shape[0]
-    held = np.empty((u.shape[0], last - first))
-    _means(exchange.exposure, None, entries, first, last, held)
-    for label in range(u.shape[0]):
-        acting, taken = uptake.acting[label % groups], uptake.taken[label]
-        for j in range(last - first):
-            taken[first + j] += held[label, j] * (share * acting[first + j])
-    _bind(occupancy, kept, exchange.weighted, entries, uptake, first, last)
-    if not judged:
-        return
-    if n > 1:
-        _means(u, slots.voxel, entries, first, last, held)
-    _by_group(held, uptake.volume, first, rates.mean)
-    set_rates(rates, occupancy, first, last)
-    uptake.change[part] = largest_change(uptake.now, rates.rate, first, last)
-
-
-@njit(**_JIT)
-def _limit(part, u, slots, entries, rates, occupancy, uptake):
+def _limit(new, part, entries, rates, occupancy, uptake):
     """Limit the rates of a block of cells by u* + A in their voxels."""
-    first, last = part * BLOCK, min((part + 1) * BLOCK, rates.uptake.size)
-    held, fresh = np.empty((u.shape[0], last - first)), np.empty((rates.rate.shape[0], last - first))
-    _means(u, slots.voxel, entries, first, last, held)
-    _by_group(held, uptake.volume, 0, fresh)
-    share = uptake.step / uptake.volume
-    limit_rates(uptake.acting, occupancy, fresh, uptake.least, share, uptake.step, first, last)
+    first, last = part * BLOCK_CELLS, min((part + 1) * BLOCK_CELLS, rates.uptake.size)
+    groups = rates.rate.shape[0]
+    fresh, held = np.zeros((groups, last - first)), np.empty((new.shape[0], last - first))
+    _means(new, entries, first, last, held)
+    for label in range(new.shape[0]):
+        for j in range(last - first):
+            fresh[label % groups, j] += held[label, j] / uptake.volume
+    if occupancy is not None:
+        share = uptake.step / uptake.volume
+        limit_rates(rates.rate, occupancy, fresh, uptake.least, share, uptake.step, first, last)
 
 
 @njit(**_JIT)
-def _exchange_limited(part, u, slots, exchange, sums):
-    """u' = u / (1 + B) in a block of slots, after diffusion and release; the sums of B u' by label."""
-    _, sink, keep, exposure, _, weight, weighted = exchange
-    first, last = part * BLOCK, min((part + 1) * BLOCK, slots.voxel.size)
-    for label in range(u.shape[0]):
-        field, g, taken = u[label], label % sink.shape[0], 0.0
-        for q in range(first, last):
-            held = field[slots.voxel[q]] * keep[g, q]
-            field[slots.voxel[q]] = held
-            exposure[label, q] = held
-            weighted[g, 0, q] += weight[0, 0] * held
-            weighted[g, 1, q] += weight[1, 0] * held
-            taken += sink[g, q] * held
-        sums[label, part] = taken
+def _take_up(new, part, entries, rates, occupancy, uptake, all_taken):
+    """(dt / V) g_i sum_q w_iq u'_q for a block of cells, and their rates in the next sub-step.
 
-
-@njit(parallel=True, **_JIT)
-def _set_sinks_parallel(parts, entries, uptake, exchange):
-    for part in prange(parts):
-        _set_sinks(part, entries, uptake, exchange)
-
-
-@njit(parallel=True, **_JIT)
-def _take_up_parallel(parts, n, judged, u, slots, entries, rates, occupancy, kept, uptake, exchange):
-    for part in prange(parts):
-        _take_up(part, n, judged, u, slots, entries, rates, occupancy, kept, uptake, exchange)
-
-
-@njit(parallel=True, **_JIT)
-def _limit_parallel(parts, u, slots, entries, rates, occupancy, uptake):
-    for part in prange(parts):
-        _limit(part, u, slots, entries, rates, occupancy, uptake)
-
-
-@njit(parallel=True, **_JIT)
-def _exchange_limited_parallel(parts, u, slots, exchange, sums):
-    for part in prange(parts):
-        _exchange_limited(part, u, slots, exchange, sums)
+    ``all_taken`` (labels), the sums over these cells, is written.
+    """
+    first, last = part * BLOCK_CELLS, min((part + 1) * BLOCK_CELLS, rates.uptake.size)
+    share, groups, n = uptake.step / uptake.volume, rates.rate.shape[0], last - first
+    held, together = np.empty((new.shape[0], n)), np.zeros((groups, n))
+    _means(new, entries, first, last, held)
+    for label in range(new.shape[0]):
+        g = label % groups
+        amount, rate, total, taken = held[label], rates.rate[g, first:last], together[g], uptake.taken[label]
+        for j in range(n):
+            total[j] += amount[j]
+            amount[j] *= share * rate[j]
+        for j in range(n):
+            taken[first + j] += amount[j]
+    _sums(held, all_taken)
+    for g in range(groups):
+        for j in range(n):
+            rates.mean[g, first + j] = together[g, j] / uptake.volume
+    if occupancy is not None:
+        occupy(rates, occupancy, uptake.step, first, last)
+    set_rates(rates, occupancy, first, last)
 
 
 @njit(**_JIT)
-def _begin(plan, entries, rates, uptake, exchange, threads):
-    """Rates of the next interval."""
-    more = 0.5 * (plan[_NOW] - 1) / plan[_BEFORE]
-    for g in range(rates.rate.shape[0]):
-        now, before, acting = uptake.now[g], uptake.before[g], uptake.acting[g]
-        for i in range(now.size):
-            acting[i] = now[i] + more * (now[i] - before[i]) if more > 0.0 else now[i]
-    _sinks(entries, uptake, exchange, threads)
+def _by_voxel(field):
+    """A field (labels, rows, nx) as (labels, voxels)."""
+    return field.reshape(field.shape[0], -1)
 
 
 @njit(**_JIT)
-def _sinks(entries, uptake, exchange, threads):
-    """`_set_sinks` of all blocks."""
-    parts = -(-exchange.sink.shape[1] // BLOCK)
-    if threads is None:
-        for part in range(parts):
-            _set_sinks(part, entries, uptake, exchange)
-    else:
-        _set_sinks_parallel(parts, entries, uptake, exchange)
-
-
-@njit(**_JIT)
-def _take_up_limited(u, slots, entries, rates, occupancy, uptake, exchange, flows, threads):
-    """The exchange of a sub-step with limited rates, after diffusion and release; if there are receptors."""
-    if occupancy is None:
-        return
-    cell_parts, slot_parts = uptake.change.size, -(-slots.voxel.size // BLOCK)
-    sums = np.zeros((u.shape[0], slot_parts))
-    if threads is None:
-        for part in range(cell_parts):
-            _limit(part, u, slots, entries, rates, occupancy, uptake)
-    else:
-        _limit_parallel(cell_parts, u, slots, entries, rates, occupancy, uptake)
-    _sinks(entries, uptake, exchange, threads)
-    if threads is None:
-        for part in range(slot_parts):
-            _exchange_limited(part, u, slots, exchange, sums)
-    else:
-        _exchange_limited_parallel(slot_parts, u, slots, exchange, sums)
-    for label in range(u.shape[0]):
-        for taken in sums[label]:
-            flows[label, TAKEN] += taken
-            flows[label, MASS] -= taken
-
-
-@njit(**_JIT)
-def _over_interval(occupancy, n, weight):
-    """`over_interval`, if there are receptors."""
-    if occupancy is None:
-        return 1.0, 1.0, 0.0
-    return over_interval(occupancy.chain, n, weight)
-
-
-@njit(**_JIT)
-def _end(plan, u, slots, entries, rates, occupancy, kept, uptake, exchange, threads):
-    """Uptake of the cells in the interval, and the length of the next one; whether its rates held."""
-    n, parts = plan[_NOW], uptake.change.size
-    judged = n > 1 or n < plan[_LEFT]
-    if threads is None:
-        for part in range(parts):
-            _take_up(part, n, judged, u, slots, entries, rates, occupancy, kept, uptake, exchange)
-    else:
-        _take_up_parallel(parts, n, judged, u, slots, entries, rates, occupancy, kept, uptake, exchange)
-    change = 0.0
-    for part in range(parts):
-        change = max(change, uptake.change[part])
-    held = n == 1 or change <= uptake.tolerance
-    most = min(GROWTH * n, uptake.longest) if held else n // 2
-    if uptake.tolerance <= 0.0:
-        most = 1
-    elif change * most > SAFETY * uptake.tolerance * n:
-        most = np.int64(SAFETY * uptake.tolerance * n / change)
-    plan[_DONE] = 0
-    if held:
-        plan[_LEFT] -= n
-        plan[_BEFORE] = n
-        uptake.before[:] = uptake.now
-        uptake.now[:] = rates.rate
-    plan[_NOW] = max(1, min(most, plan[_LEFT]))
-    return held
-
-
-@njit(**_JIT)
-def _advance(
-    plan, updates, u, scratch, tiling, grid, value, r, decay, faces, slots, entries, rates, occupancy, uptake,
-    exchange, sums, balance, values, saved, threads,
-):  # fmt: skip
-    """Intervals, until all sub-steps are done or so many updates; `threads` is None for one thread."""
-    labels, size = u.shape[0], max(u.size, 1)
-    voxels = u.reshape(labels, -1)
-    while plan[_LEFT] > 0 and updates > 0:
-        limited = uptake.longest < 1
-        if plan[_DONE] == 0:
-            _begin(plan, entries, rates, uptake, exchange, threads)
-            if plan[_NOW] > 1:
-                _copy(values, saved)
-            if limited:
-                exchange.sink[:] = 0.0
-                exchange.keep[:] = 1.0
-        n = min(plan[_NOW] - plan[_DONE], max(1, updates // size))
-        kept = _over_interval(occupancy, plan[_NOW], exchange.weight)
-        piece, each = (0, labels, 0, n), np.full(labels, n)
-        mine = Exchange(
-            exchange.source, exchange.sink, exchange.keep, exchange.exposure, exchange.amount,
-            exchange.weight[:, plan[_DONE]:], exchange.weighted,
+def _rows(new, old, block, height, medium, slots, entries, rates, uptake, escaped):
+    """First part of a sub-step in a block of rows; without the uptake if this is limited."""
+    begin, end = block * height, min(block * height + height, old.shape[1])
+    grid, value, r, decay, faces = medium
+    for label in range(old.shape[0]):
+        g, sides = label % r.size, side_of(value, label)
+        diffuse_rows(
+            new[label], old[label], begin, end, grid, sides, r[g], decay[g], faces, escaped[label]
         )  # fmt: skip
-        if threads is None:
-            linear_serial(
-                u, scratch, piece, each, tiling, grid, value, r, decay, faces, slots, mine, sums, balance
-            )  # fmt: skip
-        else:
-            linear_parallel(
-                u, scratch, piece, each, tiling, grid, value, r, decay, faces, slots, mine, sums, balance
-            )  # fmt: skip
-        plan[_DONE] += n
-        updates -= n * size
-        if limited:
-            _take_up_limited(
-                voxels, slots, entries, rates, occupancy, uptake, exchange, balance[0], threads
-            )  # fmt: skip
-        if plan[_DONE] == plan[_NOW] and not _end(
-            plan, voxels, slots, entries, rates, occupancy, kept, uptake, exchange, threads
-        ):
-            _copy(saved, values)
+    if uptake.limited:
+        _exchange(_by_voxel(new), slots, begin, end, uptake.source, None)
+    else:
+        _set_sinks(slots, begin, end, entries, rates.rate, uptake)
+        _exchange(_by_voxel(new), slots, begin, end, uptake.source, uptake.keep)
+
+
+@njit(**_JIT)
+def _limited_rows(new, block, height, slots, entries, rates, uptake):
+    """The uptake in a block of rows at limited rates."""
+    begin, end = block * height, min(block * height + height, new.shape[1])
+    _set_sinks(slots, begin, end, entries, rates.rate, uptake)
+    _exchange(_by_voxel(new), slots, begin, end, None, uptake.keep)
+
+
+@njit(**_JIT)
+def _serial(
+    old, new, n_sub, height, grid, value, r, decay, faces, slots, entries, rates, occupancy, uptake, sums,
+    balance,
+):  # fmt: skip
+    """Sub-steps of all labels by one thread, which ends in `new` for an odd number.
+
+    A block of cells follows as soon as the rows that it reaches are done, while they are in cache.
+    """
+    escaped, all_taken = sums
+    medium = grid, value, r, decay, faces
+    blocks, parts = -(-old.shape[1] // height), len(all_taken)
+    for _ in range(n_sub):
+        done = 0
+        for block in range(blocks):
+            _rows(new, old, block, height, medium, slots, entries, rates, uptake, escaped)
+            while not uptake.limited and done < parts and uptake.last_row[done] < (block + 1) * height:
+                _take_up(_by_voxel(new), done, entries, rates, occupancy, uptake, all_taken[done])
+                done += 1
+        if uptake.limited:
+            for part in range(parts):
+                _limit(_by_voxel(new), part, entries, rates, occupancy, uptake)
+            for block in range(blocks):
+                _limited_rows(new, block, height, slots, entries, rates, uptake)
+        for part in range(done, parts):
+            _take_up(_by_voxel(new), part, entries, rates, occupancy, uptake, all_taken[part])
+        _carry_balance(balance, sums, decay)
+        old, new = new, old
+
+
+@njit(parallel=True, **_JIT)
+def _parallel(
+    old, new, n_sub, height, grid, value, r, decay, faces, slots, entries, rates, occupancy, uptake, sums,
+    balance,
+):  # fmt: skip
+    """The same by several threads, rows and then cells."""
+    escaped, all_taken = sums
+    blocks, parts = -(-old.shape[1] // height), len(all_taken)
+    for _ in range(n_sub):
+        for block in prange(blocks):
+            medium = grid, value, r, decay, faces
+            _rows(new, old, block, height, medium, slots, entries, rates, uptake, escaped)
+        if uptake.limited:
+            for part in prange(parts):
+                _limit(_by_voxel(new), part, entries, rates, occupancy, uptake)
+            for block in prange(blocks):
+                _limited_rows(new, block, height, slots, entries, rates, uptake)
+        for part in prange(parts):
+            _take_up(_by_voxel(new), part, entries, rates, occupancy, uptake, all_taken[part])
+        _carry_balance(balance, sums, decay)
+        old, new = new, old
+
+
+@njit(**_JIT)
+def _carry_balance(balance, sums, decay):
+    """Balances of all labels over a sub-step; see `update_balance`."""
+    flows, released, entered = balance
+    escaped, all_taken = sums
+    for label in range(flows.shape[0]):
+        taken, lost, share = all_taken[:, label], escaped[label], decay[label % decay.size]
+        update_balance(flows[label], taken, lost, released[label], entered[label], share)
 
 
 def advance_saturable(
@@ -414,14 +320,13 @@ def advance_saturable(
     flows: Floats,
     occupancy: Occupancy | None = None,
     threads: int = 1,
-    tolerance: float = RATE_CHANGE,
 ) -> None:
     """Advance all labels together, where uptake saturates on the sum of the labels.
 
-    As `advance_linear`, with B_q = (dt / V) sum_i w_iq g_i. At the start of every interval, see the module,
-    each cell takes g_i from the mean concentration cbar_i = sum_q w_iq sum_labels u_q / V of its own
-    voxels: see `uptake_rates.membrane_rates`. First order in the sub-step, second in the interval; positive
-    for every dt that keeps the diffusion positive.
+    As `advance_linear`, with B_q = (dt / V) sum_i w_iq g_i. At the start of every sub-step each
+    cell takes g_i from the mean concentration cbar_i = sum_q w_iq sum_labels u_q / V of its own
+    voxels: see `uptake_rates.membrane_rates`. First order in time; positive for every dt that keeps the
+    diffusion positive.
 
     Labels may be of several groups, with a kappa for each, that come in turn: label l is of the
     group l modulo their number. All of them share the membranes; see `uptake_rates.membrane_rates`.
@@ -447,9 +352,6 @@ def advance_saturable(
     occupancy
         Receptors of the cells and bound vesicles, changed in place: uptake never exceeds the free receptors.
         Without it uptake follows the law at rest.
-    tolerance
-        Largest relative change of a rate in an interval of several sub-steps; 0 sets the rates in every
-        sub-step.
 
     The other arguments are those of `advance_linear`.
 
@@ -459,50 +361,39 @@ def advance_saturable(
         If the arrays do not fit together.
     """
     field, copy, grid, value, faces = flatten(u, scratch, diffusion)
-    labels, rows, _ = field.shape
+    labels, rows, width = field.shape
     _check(labels, rows, diffusion, slots, entries, source, law, taken, flows)
     groups, cells, volume = len(law.lattice_rate), law.rate.size, float(volume)
     given, (law, occupancy) = occupancy, in_order(entries.order, law, occupancy)
-    longest = n_sub
-    if occupancy is not None:
-        most = largest_sum(field.reshape(labels, -1), source, diffusion.side_value, n_sub, groups) / volume
-        # Rates extrapolated over an interval are larger than those set by half the tolerance at most.
-        longest = longest_interval(law, occupancy, most * (1.0 + tolerance), dt, n_sub)
-    rates, (before, now, acting) = Rates.of(law), np.zeros((3, groups, cells))
+    most = largest_sum(field.reshape(labels, -1), source, diffusion.side_value, n_sub, groups) / volume
+    limited = occupancy is not None and may_exceed(law, occupancy, most, dt)
     uptake = _Uptake(
-        dt / volume * entries.weight, np.zeros((labels, cells)), before, now, acting,
-        np.zeros(-(-cells // BLOCK)), np.ones(cells) if longest else least_weights(entries), longest,
-        float(tolerance), float(dt), volume,
+        source, np.empty((groups, slots.voxel.size)), dt / volume * entries.weight, np.zeros((labels, cells)),
+        least_weights(entries) if limited else np.ones(cells), last_rows(entries, width, BLOCK_CELLS),
+        limited, float(dt), volume,
     )  # fmt: skip
+    rates, released = Rates.of(law), np.empty(labels)
     first_rates(
         field.reshape(labels, -1), slots.voxel, entries, source, dt / volume, volume, law.lattice_rate, rates,
         occupancy,
     )  # fmt: skip
-    now[:] = rates.rate
-    tiling, n_slots = Tiling.of(field[0], grid, threads), slots.voxel.size
-    sink, keep = np.empty((2, groups, n_slots))
-    weighted = n_slots if occupancy is not None else 0
-    values = _Values(
-        field, flows, uptake.taken, *((np.zeros(0), np.zeros((0, 2))) if occupancy is None else occupancy[3:])
-    )  # fmt: skip
+    _sums(source, released)
     state = (
-        field, np.empty_like(copy[0]), tiling, grid, value, by_label(diffusion.r, labels),
-        by_label(diffusion.decay, labels), faces, slots, entries, rates, occupancy, uptake,
-        Exchange(
-            source, sink, keep, np.empty((labels, n_slots)), np.empty(n_slots),
-            np.empty((2, n_sub if weighted else 0)), np.empty((groups, 2, weighted)),
-        ),
-        (np.zeros((tiling.levels, tiling.bounds[-1])), np.zeros((tiling.levels, rows))),
-        (flows, source.sum(axis=1), inflows(u, diffusion)), values,
-        _Values(copy, *(np.empty_like(each) for each in values[1:])), None if threads == 1 else threads,
+        max(1, BLOCK_VALUES // (width * labels)), grid, value, np.asarray(diffusion.r, float),
+        np.asarray(diffusion.decay, float), faces, slots, entries, rates, occupancy, uptake,
+        (np.zeros((labels, rows)), np.zeros((len(uptake.last_row), labels))),
+        (flows, released, inflows(u, diffusion)),
     )  # fmt: skip
-    plan = np.array([n_sub, 1, 1, 0])
+    old, new = field, copy
     with _using(threads):
-        while plan[_LEFT] > 0:
-            _advance(plan, diffusion_stencil.UPDATES_PER_CALL, *state)
+        for some in substeps(n_sub, field.size):
+            (_serial if threads == 1 else _parallel)(old, new, some, *state)
+            old, new = (new, old) if some % 2 else (old, new)
     _collect(uptake.taken, entries.order, taken)
     if given is not None and occupancy is not None:
         given.taken[entries.order], given.pools[entries.order] = occupancy.taken, occupancy.pools
+    if n_sub % 2:
+        u[...] = scratch
 
 
 @contextmanager

@@ -40,14 +40,14 @@ class Entries(NamedTuple):
     """(entries)"""
     member_ptr: NDArray[np.uint64]
     """(cells + 1): the members of cell i are member_ptr[i] to member_ptr[i + 1]."""
-    member_slot: NDArray[np.uint32]
-    """(entries)"""
+    member_voxel: NDArray[np.uint32]
+    """(entries) flat index of the voxel of the slot."""
     member_weight: Floats
     """(entries)"""
 
 
 def index_entries(
-    slot: Integers, cell: NDArray[np.integer[Any]], weight: Floats, n_slots: int, n_cells: int
+    slot: Integers, cell: NDArray[np.integer[Any]], weight: Floats, voxel: Integers, n_cells: int
 ) -> Entries:
     """Order the pairs of slot and cell by slot and by cell.
 
@@ -55,6 +55,8 @@ def index_entries(
     ----------
     slot, cell, weight
         (entries) in non-decreasing order of `slot`.
+    voxel
+        (slots) flat index of the voxel of each slot.
 
     Raises
     ------
@@ -65,11 +67,11 @@ def index_entries(
     weight = np.ascontiguousarray(weight, dtype=np.float64)
     if not slot.shape == cell.shape == weight.shape:
         raise ValueError("slot, cell and weight must have one value for each entry")
-    if slot.size and (slot[0] < 0 or slot[-1] >= n_slots or np.any(np.diff(slot) < 0)):
+    if slot.size and (slot[0] < 0 or slot[-1] >= len(voxel) or np.any(np.diff(slot) < 0)):
         raise ValueError("slots of entries must be sorted and inside the table of slots")
     if slot.size and (cell.min() < 0 or cell.max() >= n_cells):
         raise ValueError("cells of entries must lie inside the table of cells")
-    first = np.full(n_cells, n_slots)
+    first = np.full(n_cells, len(voxel))
     first[cell[::-1]] = slot[::-1]  # of several numbers the last stays
     order = np.argsort(first, kind="stable")
     place = np.empty(n_cells, np.uint32)
@@ -78,11 +80,11 @@ def index_entries(
     members = np.argsort(placed, kind="stable")
     return Entries(
         order,
-        _starts(slot, n_slots),
+        _starts(slot, len(voxel)),
         placed,
         weight,
         _starts(placed, n_cells),
-        slot[members].astype(np.uint32),
+        np.asarray(voxel)[slot[members]].astype(np.uint32),
         weight[members],
     )
 
@@ -143,6 +145,18 @@ def least_weights(entries: Entries) -> Floats:
     least = np.ones(entries.order.size)
     np.minimum.at(least, entries.cell, entries.weight)
     return least
+
+
+@njit(**_JIT)
+def last_rows(entries, width, block):
+    """Last row, of ``width`` voxels, that the cells of each block of so many cells reach."""
+    end, cells = entries.member_ptr, entries.order.size
+    last = np.zeros(-(-cells // block), np.int64)
+    for i in range(cells):
+        if end[i + 1] > end[i]:
+            row = np.int64(entries.member_voxel[end[i + 1] - _ONE]) // width  # its voxels are in order
+            last[i // block] = max(last[i // block], row)
+    return last
 
 
 class Rates(NamedTuple):
@@ -298,53 +312,19 @@ def first_rates(u, voxel, entries, source, share, volume, lattice_rate, rates, o
 
 
 @njit(**_JIT)
-def over_interval(chain, n, weight):
-    """What `Occupancy.chain` makes of vesicles in n sub-steps, each of which takes up its own number.
-
-    Returns the shares still bound of those bound at the start, still inside of those inside, and gone inside
-    of those bound. Written to `weight` (2, n or more): the shares bound and inside at the end, of those taken
-    up in each sub-step.
-    """
-    bound, inside = chain[1], chain[4]
-    for k in range(n - 1, -1, -1):
-        weight[0, k], weight[1, k] = bound, inside
-        bound, inside = bound * chain[0], inside * chain[2] + bound * chain[3]
-    bound, inside = 1.0, 0.0
-    for _ in range(n):
-        bound, inside = bound * chain[0], inside * chain[2] + bound * chain[3]
-    return bound, chain[2] ** n, inside
-
-
-@njit(**_JIT)
-def occupy(rate, held, occupancy, kept, share, first, last):
-    """Carry the pools of cells over an interval.
-
-    `rate` is (groups, cells), g in it; `held` (2 groups, last - first) the sums of the vesicles in the voxels
-    of the cells after the uptake of each sub-step, weighted as `over_interval` says, which returned `kept`;
-    `share` dt / V.
-    """
-    number, taken, pools = occupancy.number, occupancy.taken, occupancy.pools
-    keep_b, keep_e, from_b = kept
+def occupy(rates, occupancy, dt, first, last):
+    """Carry the pools of cells over a sub-step at their rates and the concentrations after the uptake."""
+    _, _, _, rate, mean, _ = rates
+    _, number, chain, taken, pools = occupancy
+    keep_b, mean_b, keep_e, from_b, from_c = chain[0], chain[1], chain[2], chain[3], chain[4]
     for i in range(first, last):
-        bound = inside = 0.0
+        captured = 0.0
         for g in range(rate.shape[0]):
-            bound += share * rate[g, i] * held[2 * g, i - first]
-            inside += share * rate[g, i] * held[2 * g + 1, i - first]
-        pools[i, 1] = pools[i, 1] * keep_e + pools[i, 0] * from_b + inside
-        pools[i, 0] = pools[i, 0] * keep_b + bound
-        taken[i] = taken[i] * keep_b + bound / number[i]
-
-
-@njit(**_JIT)
-def largest_change(before, now, first, last):
-    """max |g' - g| / max(g', g) of the rates (groups, cells) of some cells."""
-    most = 0.0
-    for g in range(now.shape[0]):
-        for i in range(first, last):
-            largest = max(before[g, i], now[g, i])
-            change = abs(now[g, i] - before[g, i]) / largest if largest > 0.0 else 0.0
-            most = change if change > most else most
-    return most
+            captured += dt * rate[g, i] * mean[g, i]
+        bound, inside = pools[i, 0], pools[i, 1]
+        pools[i, 0] = bound * keep_b + captured * mean_b
+        pools[i, 1] = inside * keep_e + bound * from_b + captured * from_c
+        taken[i] = taken[i] * keep_b + captured * mean_b / number[i]
 
 
 @njit(**_JIT)
@@ -368,15 +348,13 @@ def limit_rates(rate, occupancy, fresh, least, share, dt, first, last):
                 rate[g, i] *= most / (reach - most * slowest)
 
 
-def longest_interval(law: UptakeLaw, occupancy: Occupancy, most: float, dt: float, n_sub: int) -> int:
-    """Sub-steps, ``n_sub`` at most, in which no cell exceeds its receptors; cbar <= ``most`` vesicles/um^3.
+def may_exceed(law: UptakeLaw, occupancy: Occupancy, most: float, dt: float) -> bool:
+    """Whether a cell might take up more than its receptors in a sub-step; cbar <= ``most`` vesicles/um^3.
 
-    With g <= max(k_a, kappa) times the share that is free at the start, of which there are
-    free R / (F dt) receptors. 0 if a cell might exceed them in one sub-step.
+    g <= max(k_a, kappa) times the free share, of which there are free R / (F dt) receptors.
     """
     fastest = np.maximum(law.rate, law.lattice_rate.max(axis=0))
-    taken = float((fastest * most * occupancy.chain[1] * dt / occupancy.number).max(initial=0.0))
-    return int(1.0 / taken) if taken * n_sub > 1.0 else n_sub  # also where the field is not a number
+    return bool((fastest * most * occupancy.chain[1] * dt > occupancy.number).any())
 
 
 def largest_sum(u: Field, source: Floats, side_value: Floats, n_sub: int, groups: int) -> float:

@@ -369,7 +369,7 @@ def _sites(state: State, kind: int, walls: MembraneGeometry) -> _Sites:
     )
     by_slot = np.argsort(slot, kind="stable")
     entry_slot = slot[by_slot].astype(np.int64)
-    entries = index_entries(entry_slot, cell[by_slot], uptake.data[by_slot], used.size, n_cells)
+    entries = index_entries(entry_slot, cell[by_slot], uptake.data[by_slot], used, n_cells=n_cells)
     kappa = np.array([each.kappa for each in couplings])
     return _Sites(
         couplings=couplings,

@@ -20,7 +20,7 @@ from exoabm.software import arithmetic
 
 REFERENCE = {
     "linear": "f5cf37dc92ebf68a",
-    "saturable": "be1f30427c331af9",
+    "saturable": "7b457f5a9a015186",
     "voxel": "40d4335ccc592d9a",
     "membrane": "8ceace8f1987492b",
 }

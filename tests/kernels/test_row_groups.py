@@ -19,10 +19,10 @@ from exoabm.kernels import (
 
 VESICLES = {"transport.engine": "vesicles", "cell_type.donor.release_rate": "300 / h"}
 RUNS = {
-    "linear": (linear_uptake, "linear_serial", {}, 1),
-    "shared": (saturable_uptake, "_advance", {"cell_type.recipient.saturation": "1 nM"}, 1),
-    "linear, threads": (linear_uptake, "linear_parallel", {}, 2),
-    "shared, threads": (saturable_uptake, "_advance", {"cell_type.recipient.saturation": "1 nM"}, 2),
+    "linear": (linear_uptake, "_linear_serial", {}, 1),
+    "shared": (saturable_uptake, "_serial", {"cell_type.recipient.saturation": "1 nM"}, 1),
+    "linear, threads": (linear_uptake, "_linear_parallel", {}, 2),
+    "shared, threads": (saturable_uptake, "_parallel", {"cell_type.recipient.saturation": "1 nM"}, 2),
     "hop": (lattice_random_walk, "_walk_rows", VESICLES | {"transport.capture": "voxel"}, 1),
     "walk": (brownian_offlattice, "_walk_rows", VESICLES | {"transport.capture": "membrane"}, 1),
 }
