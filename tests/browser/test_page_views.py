@@ -284,6 +284,7 @@ def test_a_table_of_ones_own_runs(reader: Callable[..., Any]) -> None:
     someone.pause()
     tab(someone, "Files")
     someone.page.wait_for_selector("text=The link carries the whole table.")
+    someone.page.wait_for_timeout(1500)  # the words follow the run twice a second, seldom under load
     words, link = someone.words(), someone.page.locator(".exo-link").input_value()
     other = reader().open(link.removeprefix(someone.server.address))
     other.page.wait_for_selector(".exo-legend:has-text('macrophage')")

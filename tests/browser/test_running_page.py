@@ -172,7 +172,7 @@ def test_the_plot_opens_with_the_readout_of_the_scenario(reader: Callable[..., R
     someone = reader(width=390, height=844).open("?scenario=chemotaxis")
     page = someone.page
     chosen = page.locator(".exo-right .exo-pick option:checked").first
-    assert chosen.inner_text() == "Followers that reached the leader"
+    assert chosen.inner_text() == "Followers within one cell diameter of the leader"
     someone.go(frames=3)
     page.wait_for_function("document.querySelector('.exo-plot').__vue__.series[0].x.length > 1")
     ends = page.locator(".exo-plot").evaluate(
