@@ -191,9 +191,10 @@ class Reader:
 
     def cell_at(self, kind: str) -> tuple[int, float, float]:
         """Birth id and place on the screen of some cell of a type that nothing lies over."""
-        found = self.page.evaluate(
+        found = self.page.wait_for_function(  # a scenario that was just chosen has no frame yet
             """kind => {
-              const v = document.querySelector('.exo-stage').__vue__, f = v.last, m = v.map;
+              const v = document.querySelector('.exo-stage')?.__vue__, f = v?.last, m = v?.map;
+              if (!f || !m) return null;
               const box = v.$refs.box.getBoundingClientRect();
               const type = v.world.types.findIndex(t => t.name === kind);
               for (let i = 0; i < f.n; i++) {
@@ -204,8 +205,8 @@ class Reader:
                   return [f.birth[i], box.left + x, box.top + y];
               }
             }""",
-            kind,
-        )
+            arg=kind,
+        ).json_value()
         return int(found[0]), float(found[1]), float(found[2])
 
 

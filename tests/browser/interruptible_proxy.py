@@ -42,6 +42,10 @@ class Relay:
                     threading.Thread(target=self._serve, args=(near,), daemon=True).start()
 
     def _serve(self, near: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # cut off while it was read
+            self._answer(near)
+
+    def _answer(self, near: socket.socket) -> None:
         head = b""
         while b"\r\n\r\n" not in head:
             got = near.recv(65536)
