@@ -6,9 +6,11 @@ import contextlib
 import gc
 import io
 import json
+import math
 import os
 import signal
 import sys
+import time
 import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -200,6 +202,8 @@ def print_plain(text: str) -> None:
         raise BrokenPipeError from None
 
 
+BETWEEN_UPDATES = 0.1
+"""Least time between two updates of a progress bar, s."""
 PANEL = "Many runs"
 """The commands' heading in ``--help``."""
 MOST_LISTED = 20
@@ -222,8 +226,13 @@ def progress(title: str) -> Iterator[Any]:
     )
     with bar:
         task = bar.add_task(title, total=None, count="")
+        shown = -math.inf
 
         def update(done: float, total: float | None = 1.0) -> None:
+            nonlocal shown
+            if bar.disable or (time.monotonic() < shown + BETWEEN_UPDATES and done != total):
+                return
+            shown = time.monotonic()
             speed = bar.tasks[task].speed
             rate = "" if not speed else f"{speed:.3g} /s" if speed >= 1 else f"{60 * speed:.3g} /min"
             of = f" of {total:,.0f}" if total else ""

@@ -226,17 +226,26 @@ def columns_of(rows: Iterable[Mapping[str, float]], table: Table) -> dict[str, l
     keys = [name for name in table.key if name != TIME]
     values = [column.name for column in table.values]
     found: dict[str, list[Any]] = {column.name: [] for column in table.columns}
+    known: dict[tuple[str, ...], dict[tuple[str, ...], dict[str, str]]] = {}
     for row in rows:
-        groups: dict[tuple[str, ...], dict[str, float]] = {} if keys else {(): {}}
-        for text, value in row.items():
-            if text != TIME and TABLE_OF[(readout := parse(text)).quantity] is table:
-                groups.setdefault(readout.names, {})[readout.quantity] = value
-        for names, given in groups.items():
+        texts = tuple(row)
+        if texts not in known:
+            known[texts] = _rows_of(texts, table)
+        for names, given in known[texts].items():
             found[TIME].append(row[TIME])
             for key, name in zip(keys, names, strict=True):
                 found[key].append(name)
             for quantity in values:
-                found[quantity].append(given.get(quantity))
+                found[quantity].append(row[given[quantity]] if quantity in given else None)
+    return found
+
+
+def _rows_of(texts: Iterable[str], table: Table) -> dict[tuple[str, ...], dict[str, str]]:
+    """Rows of a table of metrics by their key, each with the texts of its readouts by quantity."""
+    found: dict[tuple[str, ...], dict[str, str]] = {} if set(table.key) - {TIME} else {(): {}}
+    for text in texts:
+        if text != TIME and TABLE_OF[(readout := parse(text)).quantity] is table:
+            found.setdefault(readout.names, {})[readout.quantity] = text
     return found
 
 

@@ -119,7 +119,7 @@ class VoxelCapture:
         """See ``Capture``."""
         domain = state.domain
         self._couplings = couple(state, self._kind)
-        self._running = np.concatenate([[0.0], np.cumsum(self._couplings[0].release.data)])
+        self._running = np.concatenate([[0.0], np.cumsum(self._couplings[0].released.data)])
         self._betas = np.array([each.beta for each in self._couplings])
         # Size classes share the stencils: one sparsity pattern, and rates by class.
         each = [sparse.csc_array(c.sink_rates(domain.voxel_volume)) for c in self._couplings]
@@ -173,7 +173,7 @@ class VoxelCapture:
 
     def release(self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int) -> np.ndarray:
         """See ``Capture``: somewhere in a voxel of the release stencil, drawn by its weight."""
-        stencil, domain = self._couplings[0].release, state.domain
+        stencil, domain = self._couplings[0].released, state.domain
         draws = range(1 + domain.dim)
         u = [state.streams.uniform(Purpose.RELEASE_SITE, vesicle, step, draw=i) for i in draws]
         entry = np.empty(len(cell), np.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -26,15 +26,29 @@ ROUNDING = 1e-12
 """Deviation of the sum of weights from 1 below which they are not rescaled."""
 
 
+class Weights(NamedTuple):
+    """Weights of voxels for each cell, in compressed rows as of ``scipy.sparse.csr_array``."""
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    data: np.ndarray
+    shape: tuple[int, int]
+
+    @property
+    def matrix(self) -> sparse.csr_array:
+        """The same for linear algebra, (cells, voxels)."""
+        return sparse.csr_array((self.data, self.indices, self.indptr), shape=self.shape)
+
+
 @dataclass(frozen=True)
 class Coupling:
     """The cells of a model as sinks and sources on the grid, for one size class of a vesicle kind.
 
     Attributes
     ----------
-    uptake, release : scipy.sparse.csr_array
-        (cells, voxels); weights of the uptake and release stencils of each cell, rows sum to 1
-        (rows of cells that do not take up this kind are empty).
+    taken, released : Weights
+        Weights of the uptake and release stencils of each cell; rows sum to 1, those of cells that do not
+        take up this kind are empty. ``uptake`` and ``release`` are the same as matrices.
     kappa : numpy.ndarray
         Rate constant of each cell on the lattice, um^3/s, shape (n,); see ``solve_stencil``.
     membrane_rate, receptors : numpy.ndarray
@@ -42,11 +56,21 @@ class Coupling:
         ``membrane_geometry``); infinitely many make uptake linear.
     """
 
-    uptake: sparse.csr_array
-    release: sparse.csr_array
+    taken: Weights
+    released: Weights
     kappa: np.ndarray
     membrane_rate: np.ndarray
     receptors: np.ndarray
+
+    @property
+    def uptake(self) -> sparse.csr_array:
+        """Weights of uptake, (cells, voxels)."""
+        return self.taken.matrix
+
+    @property
+    def release(self) -> sparse.csr_array:
+        """Weights of release, (cells, voxels)."""
+        return self.released.matrix
 
     @property
     def linear(self) -> bool:
@@ -155,19 +179,35 @@ class _Entries:
         self.columns.append(neighborhood_voxels(centers, offsets, *place))
         self.weights.append(weights.ravel())
 
-    def matrix(self, cells: int) -> sparse.csr_array:
-        size = (cells, self.domain.n_voxels)
+    def matrix(self, cells: int) -> Weights:
+        """All entries, those of a voxel summed, in rows that sum to 1."""
         if not self.rows:
-            return sparse.csr_array(size)
-        rows, columns = np.concatenate(self.rows), np.concatenate(self.columns)
-        matrix = sparse.csr_array((np.concatenate(self.weights), (rows, columns)), shape=size)
-        matrix.sum_duplicates()
-        matrix.eliminate_zeros()
-        total = np.asarray(matrix.sum(axis=1)).ravel()
+            none = np.empty(0, np.int64)
+            return Weights(np.zeros(cells + 1, np.int32), none, np.empty(0), self._shape(cells))
+        row, column, weight = map(np.concatenate, (self.rows, self.columns, self.weights))
+        key = row * self.domain.n_voxels + column
+        order = np.argsort(key, kind="stable")
+        key = key[order]
+        if (key[1:] == key[:-1]).any():  # stencils folded back at a face
+            matrix = sparse.csr_array((weight, (row, column)), shape=self._shape(cells))
+            matrix.sum_duplicates()
+            column, weight = matrix.indices, matrix.data
+            row = np.repeat(np.arange(cells), np.diff(matrix.indptr))
+        else:
+            row, column, weight = row[order], column[order], weight[order]
+        there = weight != 0
+        if not there.all():
+            row, column, weight = row[there], column[there], weight[there]
+        ends = np.zeros(cells + 1, np.int32)
+        np.cumsum(np.bincount(row, minlength=cells), out=ends[1:])
+        total, filled = np.zeros(cells), np.flatnonzero(np.diff(ends))
+        total[filled] = np.add.reduceat(weight, ends[filled])
         if self.domain.obstacle is None:  # rows that sum to 1 keep their bits
             total[np.abs(total - 1) < ROUNDING] = 1.0
-        entries = np.diff(matrix.indptr)
-        weights = matrix.data * np.repeat(1.0 / np.where(total > 0, total, 1.0), entries)
+        weight = weight * (1.0 / np.where(total > 0, total, 1.0))[row]
         # Entries of a row in falling order of the voxel, in which all sums over them are taken.
-        falling = np.repeat(matrix.indptr[:-1] + matrix.indptr[1:] - 1, entries) - np.arange(matrix.nnz)
-        return sparse.csr_array((weights[falling], matrix.indices[falling], matrix.indptr), shape=size)
+        falling = (ends[:-1] + ends[1:] - 1)[row] - np.arange(len(row))
+        return Weights(ends, column[falling], weight[falling], self._shape(cells))
+
+    def _shape(self, cells: int) -> tuple[int, int]:
+        return cells, self.domain.n_voxels

@@ -17,7 +17,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from exoabm.accounting.stage_records import Emissions, Sources, TransportResult
 from exoabm.errors import NumericalError
@@ -33,7 +32,7 @@ from exoabm.kernels.linear_uptake import (
 from exoabm.kernels.saturable_uptake import advance_saturable
 from exoabm.kernels.uptake_rates import Entries, UptakeLaw, index_entries
 from exoabm.state import RESERVOIR
-from exoabm.transport.cell_grid_coupling import Coupling, couple
+from exoabm.transport.cell_grid_coupling import Coupling, Weights, couple
 from exoabm.transport.grid_discretization import choose_courant, conductance, is_uniform, substep_rates
 from exoabm.transport.membrane_geometry import MembraneGeometry, membrane_geometry_of
 from exoabm.transport.receptor_binding import Receptors
@@ -68,7 +67,7 @@ class _Sites:
     entries: Entries
     entry_slot: np.ndarray
     law: UptakeLaw
-    release: sparse.csr_array
+    release: Weights
     sink_rate: np.ndarray
     """sum_i kappa_i w_iq / V of each size class, 1/s, shape (S, slots)."""
 
@@ -357,12 +356,12 @@ def _sites(state: State, kind: int, walls: MembraneGeometry) -> _Sites:
     domain, couplings = state.domain, couple(state, kind, walls)
     coupling = couplings[0]
     touched = np.zeros(domain.n_voxels, bool)
-    touched[coupling.uptake.indices] = touched[coupling.release.indices] = True
+    touched[coupling.taken.indices] = touched[coupling.released.indices] = True
     if not coupling.linear and touched.sum() >= DENSE * touched.size:
         touched[:] = True
     used = np.flatnonzero(touched)
     slot_of = np.cumsum(touched, dtype=np.int32) - 1
-    uptake, n_cells = coupling.uptake, len(state.cells)
+    uptake, n_cells = coupling.taken, len(state.cells)
     slot, cell = (
         slot_of[uptake.indices],
         np.repeat(np.arange(n_cells, dtype=np.int32), np.diff(uptake.indptr)),
@@ -377,7 +376,9 @@ def _sites(state: State, kind: int, walls: MembraneGeometry) -> _Sites:
         entries=entries,
         entry_slot=entry_slot,
         law=UptakeLaw(coupling.membrane_rate, kappa, np.zeros(len(state.cells))),
-        release=_in_slots(coupling.release, slot_of, used.size),
+        release=coupling.released._replace(
+            indices=slot_of[coupling.released.indices], shape=(n_cells, used.size)
+        ),
         sink_rate=_sink_rate(kappa, entries, entry_slot, used.size, domain.voxel_volume),
     )
 
@@ -392,12 +393,6 @@ def _sink_rate(
             for k in kappa
         ]
     )
-
-
-def _in_slots(weights: sparse.csr_array, slot_of: np.ndarray, slots: int) -> sparse.csr_array:
-    """The same weights, (cells, slots) instead of (cells, voxels)."""
-    columns = slot_of[weights.indices]
-    return sparse.csr_array((weights.data, columns, weights.indptr), shape=(weights.shape[0], slots))
 
 
 def _at_present(state: State, sites: _Sites) -> _Sites:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from exoabm import ExosomeModel
 from exoabm.kernels.line_of_sight import neighborhood_voxels, reachable_voxels
 from exoabm.output.metrics import measure
 from exoabm.scenario.loader import parse
-from exoabm.transport.cell_grid_coupling import couple
+from exoabm.transport.cell_grid_coupling import _Entries, couple
 
 WALLED = """
 schema_version = 1
@@ -155,3 +155,23 @@ def test_a_cell_beside_a_wall_has_the_stencil_that_it_has_alone(dim: int) -> Non
             one_row, row = getattr(one, name)[[0]], getattr(together, name)[[i]]
             assert (one_row.indices == row.indices).all()
             assert (one_row.data == row.data).all()
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_weights_of_a_voxel_are_summed_and_rows_sum_to_one(folded: bool) -> None:
+    """Against sums in a dense matrix, with and without voxels that occur twice in a row."""
+    domain = world([60, 60], [], voxel=6.0, domain={"thickness": 10}).state.domain
+    offsets = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [-1, 0, 0]])
+    weight = np.array([0.5, 0.25, 0.125, 0.25])
+    centers = np.array([[4, 5, 0], [0 if folded else 7, 2, 0]])
+    entries = _Entries(domain)
+    entries.add(np.array([2, 0]), centers, offsets, weight)
+    found = entries.matrix(3)
+    expected = np.zeros((3, 100))
+    for row, center in zip((2, 0), centers, strict=True):
+        for offset, part in zip(offsets, weight, strict=True):
+            x, y = center[:2] + offset[:2]
+            expected[row, y * 10 + max(x, 0)] += part / weight.sum()
+    assert found.matrix.toarray() == pytest.approx(expected, abs=1e-15)
+    assert found.indptr.tolist() == [0, 3 if folded else 4, 3 if folded else 4, 7 if folded else 8]
+    assert all((np.diff(found.indices[a:b]) < 0).all() for a, b in pairwise(found.indptr))
