@@ -180,13 +180,15 @@ class Looks(NamedTuple):
 @cache
 def _looks_as_shipped(scenario: str) -> Looks | None:
     """How the cell types of a shipped scenario are drawn if nothing in it is changed; None of any other."""
-    from exoabm.scenario.builder import blueprint
+    from exoabm.scenario.builder import kinds_and_types
     from exoabm.scenario.loader import load, shipped
+    from exoabm.scenario.placement import cells_of_types
 
     if scenario not in shipped():
         return None
-    plan = blueprint(load(scenario), 1)
-    return Looks.of(plan.types, np.bincount(plan.type_index, minlength=len(plan.types)))
+    loaded = load(scenario)
+    types, counts = kinds_and_types(loaded.scenario)[1], cells_of_types(loaded)
+    return Looks.of(types, np.array([counts[cell_type.name] for cell_type in types]))
 
 
 def _at_start(state: State) -> np.ndarray:

@@ -142,7 +142,10 @@ class Operation:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
     def row(self) -> dict[str, Any]:
-        """The row of this moment: wall and CPU time in s, and the peak memory of the process in bytes."""
+        """The row of this moment: wall and CPU time in s and peak memory in bytes, of this process alone.
+
+        A process that draws the preview beside the run is not counted.
+        """
         return {
             **self._said,
             "wall_s": time.perf_counter() - self._wall,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,16 @@ def from_table(loaded: LoadedScenario) -> Placed:
         more = f"`{command}` writes a scenario with a cell type for each label"
         raise InputError(f"{table.recognized()}\n{error}\n{more}") from None
     return Placed(table, meaning)
+
+
+def cells_of_types(loaded: LoadedScenario) -> Counter[str]:
+    """Number of cells of each type at the start, without placing them."""
+    if loaded.scenario.layout.table is not None:
+        return Counter(from_table(loaded).names.tolist())
+    numbers: Counter[str] = Counter()
+    for group in loaded.scenario.layout.group:
+        numbers[group.cell_type] += group.count
+    return numbers
 
 
 def arrange_groups(

@@ -17,7 +17,8 @@ from exoabm.plot import palette
 from exoabm.plot.palette import OTHER, Looks, rgb
 from exoabm.plot.run_figure.layout import Scene
 from exoabm.runs.execute import run_to_folder
-from exoabm.scenario.loader import load
+from exoabm.scenario.builder import blueprint
+from exoabm.scenario.loader import load, shipped
 from exoabm.viz.components.canvas import world_of
 from exoabm.viz.components.paired_runs import PairedRuns
 from exoabm.viz.results.charts import charts
@@ -112,6 +113,14 @@ def test_a_type_that_is_switched_off_keeps_its_color_everywhere(tmp_path, monkey
         assert {s.name: s.color for s in styles} == {n: s.color for n, s in usual.items()}, place
         assert {s.name: s.role for s in styles} == {n: s.role for n, s in by_itself.items()}, place
     assert {name: plots._looks(stored)[name] for name in usual} == {n: s.color for n, s in usual.items()}
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_colors_of_a_shipped_scenario_are_known_without_placing_its_cells(name, monkeypatch) -> None:
+    plan = blueprint(load(name), 1)
+    monkeypatch.setattr("exoabm.scenario.layouts.poisson_disc", None)
+    counts = np.bincount(plan.type_index, minlength=len(plan.types))
+    assert palette._looks_as_shipped.__wrapped__(name) == Looks.of(plan.types, counts)
 
 
 def test_types_of_another_scenario_have_their_own_colors(monkeypatch: pytest.MonkeyPatch) -> None:

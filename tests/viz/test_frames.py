@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -151,18 +152,29 @@ def test_a_volume_is_seen_from_above() -> None:
     assert scale.value == round_up(truth.max())
 
 
-def test_the_automatic_scale_stays_until_it_is_far_off() -> None:
-    scale = Scale()
-    assert scale.follow(0.0) == 0.0
-    assert scale.follow(3.1e6) == 5e6
-    assert scale.follow(4.9e6) == 5e6
-    assert scale.follow(1.3e6) == 5e6
-    assert scale.follow(1.2e6) == 2e6
+def test_the_automatic_scale_is_by_the_present_maximum_alone() -> None:
+    scale, maxima = Scale(), [0.0, 3.1e6, 4.9e6, 1.3e6, 1.2e6, 9e9, 2e3, 2.9e6]
+    along = [scale.follow(maximum) for maximum in maxima]
+    assert along == [0.0, 1e7, 1e7, 3e6, 3e6, 1e10, 3e3, 3e6]
+    assert along == [Scale().follow(maximum) for maximum in maxima], "whichever frames were drawn before"
     scale.fixed = True
-    assert scale.follow(9e9) == 2e6
+    assert scale.follow(9e9) == 3e6
+    scale.fixed = False
+    assert scale.follow(9e9) == 1e10
 
 
-@pytest.mark.parametrize(("value", "up"), [(1.0, 1.0), (1.01, 2.0), (2.0, 2.0), (4e7, 5e7), (6e-4, 1e-3)])
+def test_a_moment_has_the_same_colors_however_it_was_reached(continuum: State) -> None:
+    """Drawn at every step, at its end only, or after a higher concentration was drawn."""
+    own, model = Scale(), ExosomeModel("signaling", seed=1)
+    while model.state.time < continuum.time:
+        model.run(hours=0.5)
+        frame = draw(model.state, 7, own, with_field=True)
+    assert frame == drawn(continuum, with_field=True)[2]
+    own.follow(2 * header(frame).scale)
+    assert draw(model.state, 7, own, with_field=True) == frame
+
+
+@pytest.mark.parametrize(("value", "up"), [(1.0, 1.0), (1.01, 3.0), (3.0, 3.0), (4e7, 1e8), (6e-4, 1e-3)])
 def test_rounding_up(value: float, up: float) -> None:
     assert round_up(value) == pytest.approx(up)
 
@@ -186,11 +198,15 @@ def test_a_film_stays_within_its_bytes() -> None:
     assert len(recording) > 40
 
 
-def test_what_is_left_of_a_field_fades() -> None:
-    scale = Scale()
-    assert scale.follow(1e9) == 1e9
-    assert scale.follow(1e6) == 1e6
-    assert scale.follow(1e-6) == pytest.approx(1e5)
+def test_what_is_left_of_a_field_fades(continuum: State) -> None:
+    """Of less than a vesicle in the whole domain nothing is seen, and the scale no longer follows."""
+    left = copy.deepcopy(continuum)
+    for expected, pale in ((2.0, False), (1e-4, True)):
+        left.fields[0] *= expected / left.fields[0].sum()
+        found, scale, frame = drawn(left, with_field=True)
+        mean = PER_ML / (left.domain.voxel_volume * np.prod(left.domain.shape))
+        assert scale.value == round_up(max(mean, header(frame).maximum))
+        assert (found["field"].max() < 64) == pale
 
 
 def test_deliveries_to_the_dead_stay_counted(bereft: ExosomeModel) -> None:

@@ -48,8 +48,8 @@ DELIVERED = 1.0
 """Deliveries, counted or expected, from which a cell is drawn as one with delivered cargo."""
 MOST_DOTS = 20_000
 """Vesicles drawn at once; of more, a share is."""
-FAINT = 1e-4
-"""Share of the highest concentration until now, below which colors no longer follow."""
+FAINT = 1.0
+"""Vesicles in the whole domain; colors do not follow a maximum below their mean concentration: it fades."""
 PER_ML = 1e12
 _HASH = np.uint64(2654435761)
 """Knuth's multiplier: neighboring ids fall far apart."""
@@ -86,16 +86,24 @@ class Header(NamedTuple):
 class Scale:
     """The concentration, per mL, that is drawn in the last color.
 
-    Automatic, it is the maximum rounded up to 1, 2 or 5 times a power of ten, and stays until the
-    maximum leaves it by a factor of four, so that colors do not flicker; it does not follow what is left of
-    a field below ``FAINT`` of the highest maximum, which fades. Fixed, it stays for ever. Scales that match
-    follow the larger maximum, so that two pictures can be compared by color.
+    Automatic, it is the maximum of what is drawn rounded up to 1 or 3 times a power of ten: by the state
+    alone, so that a moment has the same colors whichever frames were drawn before it. Steps by a factor of
+    about three are wide enough that the noise of single vesicles seldom crosses one. Fixed, it stays for
+    ever. Scales that match follow the larger maximum, so that two pictures can be compared by color.
     """
 
     def __init__(self) -> None:
-        self.value = self._highest = self._latest = 0.0
         self.fixed = False
+        self._value = self._latest = 0.0
         self._other: Scale | None = None
+
+    @property
+    def value(self) -> float:
+        """For the maxima drawn last, 1/mL; 0 where there is nothing to draw."""
+        if not (self.fixed and self._value):
+            maximum = max(self._latest, self._other._latest if self._other else 0.0)
+            self._value = round_up(maximum) if maximum > 0 else 0.0
+        return self._value
 
     def match(self, other: Scale) -> None:
         """Be one scale with another from now on, but for what is fixed."""
@@ -103,24 +111,14 @@ class Scale:
 
     def follow(self, maximum: float) -> float:
         """The scale for a frame with this maximum."""
-        self._latest, other = maximum, self._other
-        if other is not None:
-            maximum = max(maximum, other._latest)
-            if not self.fixed and other.value > 0:
-                self.value = other.value
-        self._highest = max(self._highest, maximum)
-        maximum = max(maximum, FAINT * self._highest)
-        if maximum > 0 and (
-            self.value == 0 or (not self.fixed and not self.value / 4 <= maximum <= self.value)
-        ):
-            self.value = round_up(maximum)
+        self._latest = maximum
         return self.value
 
 
 def round_up(value: float) -> float:
-    """The next 1, 2 or 5 times a power of ten; ``value`` is above 0."""
+    """The next 1 or 3 times a power of ten; ``value`` is above 0."""
     power = 10.0 ** math.floor(math.log10(value))
-    return next(m * power for m in (1.0, 2.0, 5.0, 10.0) if m * power >= value * (1 - 1e-12))
+    return next(m * power for m in (1.0, 3.0, 10.0) if m * power >= value * (1 - 1e-12))
 
 
 def draw(
@@ -206,7 +204,8 @@ def _field(state: State, scale: Scale, kinds: Sequence[int]) -> tuple[np.ndarray
         total = total.mean(axis=0)
     total *= PER_ML / domain.voxel_volume
     maximum = float(total.max())
-    top = scale.follow(maximum)
+    faint = FAINT * PER_ML / (domain.voxel_volume * math.prod(domain.shape))
+    top = scale.follow(max(maximum, faint) if maximum > 0 else 0.0)
     share = np.sqrt(np.clip(total, 0, top) / top) if top > 0 else np.zeros_like(total)
     if state.y_down:
         share = share[::-1]

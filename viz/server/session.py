@@ -27,7 +27,7 @@ from exoabm.scenario.builder import blueprint
 from exoabm.scenario.resource_estimate import check_grid_memory
 from exoabm.viz.results.text_summary import drawn_class
 from exoabm.viz.server.compilation import compiled_for
-from exoabm.viz.server.frames import Recording, Scale, draw
+from exoabm.viz.server.frames import Recording, Scale, draw, header
 from exoabm.viz.server.limits import LIMITS, Limits
 from exoabm.viz.server.turns import TURNS
 
@@ -267,6 +267,7 @@ class Session:
                 self._fail(error)
             else:
                 self._publish()
+                self.agree()
         self.on_change()
 
     def painted(self, number: int) -> None:
@@ -284,6 +285,12 @@ class Session:
             with self._lock:
                 self.frame = self._draw()
             self.on_frame(self.frame)
+
+    def agree(self) -> None:
+        """Draw those of a pair again that rest with colors of an earlier moment of the other."""
+        for session in (self, self.paired_with):
+            if session is not None and header(session.frame).scale != np.float32(session.scale.value):
+                session.redraw()
 
     def rewind(self, index: int) -> bytes:
         """The recorded frame at an index, clipped to those there are."""
@@ -318,6 +325,7 @@ class Session:
             self._fail(error)
         finally:
             stop.set()
+            self.agree()
             self.on_change()
 
     def _advance_by(self, steps: int, end: float, stop: threading.Event) -> None:
