@@ -65,7 +65,7 @@ class Role(Enum):
     SENDS = ("sends", "^", 3)
     TAKES_UP = ("takes up", "o", 48)
     BOTH = ("sends and takes up", "s", 4)
-    NEITHER = ("neither", "D", 4)
+    NEITHER = ("neither sends nor takes up", "D", 4)
 
     def __init__(self, words: str, marker: str, corners: int) -> None:
         self.words, self.marker, self.corners = words, marker, corners
@@ -76,6 +76,11 @@ class Role(Enum):
         angle = turn + 2 * np.pi * np.arange(self.corners) / self.corners
         radius = np.sqrt(np.pi / (2 * self.corners * np.sin(2 * np.pi / self.corners)))
         return radius * np.column_stack([np.cos(angle), np.sin(angle)])
+
+    @property
+    def reach(self) -> float:
+        """From the middle of the shape to its farthest corner, in diameters of that disc."""
+        return float(np.hypot(*self.polygon().T).max())
 
     @classmethod
     def of(cls, cell_type: CellType) -> Role:

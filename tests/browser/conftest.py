@@ -179,6 +179,24 @@ class Reader:
     def words(self) -> str:
         return str(self.page.inner_text(".exo-words"))
 
+    def until_words(self, pattern: str) -> str:
+        """The words below the picture, once they match; they follow the run twice a second or less often."""
+        self.page.wait_for_function(
+            "p => new RegExp(p).test(document.querySelector('.exo-words').innerText)", arg=pattern
+        )
+        return self.words()
+
+    def until_picture(self, of: str) -> None:
+        """Wait until the canvas is this picture again."""
+        self.page.wait_for_function("of => document.querySelector('.exo-canvas').toDataURL() === of", arg=of)
+
+    def until_another_picture(self, *than: str) -> str:
+        """The canvas, once it is none of these pictures."""
+        self.page.wait_for_function(
+            "than => !than.includes(document.querySelector('.exo-canvas').toDataURL())", arg=list(than)
+        )
+        return self.picture()
+
     def go(self, frames: int = 5) -> None:
         """Press Go and wait until it moves."""
         before = self.frames

@@ -42,7 +42,7 @@ def shake_hands(server: Server, **headers: str) -> int:
 def test_two_readers_are_apart(reader: Callable[..., Reader]) -> None:
     one, other = reader(locale="en").open(), reader(locale="de").open()
     one.go(frames=10)
-    assert one.clock > 0
+    one.page.wait_for_function("+document.querySelector('.exo-clock b').textContent > 0")
     assert other.clock == 0.0
     other.page.fill("#control-cell-type-recipient-uptake-rate-number", "140")
     other.page.keyboard.press("Tab")

@@ -42,6 +42,7 @@ def paused(reader: Callable[..., Any]) -> Any:
     someone = reader().open("?scenario=signaling&hours=0.5&transport.engine=continuum&clock.step=60")
     someone.page.wait_for_function("document.querySelector('.exo-clock b').innerText === '0.50'")
     someone.page.wait_for_selector(".exo-go:has-text('Go')")
+    someone.until_words("^After 30 min")
     return someone
 
 
@@ -73,7 +74,7 @@ def test_the_share_link_opens_the_same_state(paused: Any, reader: Callable[..., 
     other = reader().open(link.removeprefix(paused.server.address))
     other.page.wait_for_function("document.querySelector('.exo-clock b').innerText === '0.50'")
     other.page.wait_for_selector(".exo-go:has-text('Go')")
-    assert other.words() == words
+    assert other.until_words("^After 30 min") == words
     assert "vesicles released" in words
 
 
@@ -88,6 +89,7 @@ def test_panels_show_the_numbers_of_the_table(paused: Any) -> None:
     for name in ("Chord", "Distance", "Network"):
         paused.page.get_by_role("button", name=name, exact=True).click()
         paused.page.wait_for_selector(f".exo-panel [aria-pressed=true]:has-text('{name}')")
+        paused.page.wait_for_selector(".exo-drawing svg")
         assert paused.page.locator(".exo-drawing svg").count() == 1
     paused.page.get_by_role("button", name="Show the numbers").click()
     paused.page.wait_for_selector(".exo-scroll td")
@@ -112,7 +114,7 @@ def test_every_scenario_has_its_page_beside_it(reader: Callable[..., Any]) -> No
         "References",
     ]
     someone.page.get_by_text("Things to try").click()
-    assert someone.page.locator(".exo-part[open] table").count() >= 1
+    someone.page.locator(".exo-part[open] table").first.wait_for()
 
 
 def test_a_lesson_knows_wrong_from_right(reader: Callable[..., Any]) -> None:
@@ -120,6 +122,7 @@ def test_a_lesson_knows_wrong_from_right(reader: Callable[..., Any]) -> None:
     page = someone.page
     tab(someone, "Lessons")
     page.get_by_role("button", name="Begin: How far?").click()
+    page.get_by_role("button", name="It grows, then keeps its size").wait_for()
     assert page.get_by_role("button", name="Run 1 h").count() == 0
     page.get_by_role("button", name="It grows, then keeps its size").click()
     page.get_by_role("button", name="Run 1 h").click()
@@ -182,7 +185,7 @@ def test_a_scenario_chosen_at_the_top_ends_a_lesson_and_what_lies_open(reader: C
     tab(someone, "Lessons")
     page.get_by_role("button", name="Begin: Threshold and relay").click()
     page.wait_for_selector("text=0.00 of 24 h")
-    page.wait_for_selector(".exo-legend:has-text('concentration')")
+    page.wait_for_selector(".exo-legend:has-text('sends and takes up')", state="detached")
     assert sender.get_attribute("stroke") == outline, "a type that is switched off keeps its color"
     page.wait_for_function("getComputedStyle(document.querySelector('.exo-scene')).position === 'static'")
     page.select_option(".exo-head select", "two_cells")
@@ -238,9 +241,10 @@ def test_two_runs_side_by_side(reader: Callable[..., Any]) -> None:
     page.wait_for_function("[...document.querySelectorAll('.exo-clock b')].every(b => +b.innerText > 0.3)")
     page.get_by_role("button", name="Pause both").click()
     page.wait_for_selector("button:has-text('Go, both')")
-    times = [float(b) for b in page.locator(".exo-clock b").all_inner_texts()]
-    assert len(times) == 2
-    assert abs(times[0] - times[1]) <= 0.1
+    page.wait_for_function(
+        """() => { const times = [...document.querySelectorAll('.exo-clock b')].map(b => +b.innerText);
+          return times.length === 2 && Math.abs(times[0] - times[1]) <= 0.1; }"""
+    )
     page.get_by_label("What is drawn").select_option("emitted[exosome]")
     page.wait_for_selector("[aria-label^='Both runs, vesicles released']")
     a, b = map(float, re.findall(r"[AB] ([\d.]+)", page.inner_text("h3:has-text('Both runs')")))
@@ -276,11 +280,12 @@ def test_a_table_of_ones_own_runs(reader: Callable[..., Any]) -> None:
     someone.page.get_by_label("Cell type of B").select_option("macrophage")
     someone.page.get_by_role("button", name="Run these cells").click()
     someone.page.wait_for_selector(".exo-legend:has-text('macrophage')")
-    chosen = someone.page.locator(".exo-head select").evaluate("e => e.selectedOptions[0].textContent")
-    assert chosen.strip() == "my slide.csv", "the header names the table"
-    assert "my_slide.csv" in someone.page.inner_text(".exo-sentence")
+    someone.page.wait_for_function(  # the header names the table
+        "document.querySelector('.exo-head select').selectedOptions[0].textContent.trim() === 'my slide.csv'"
+    )
+    someone.page.wait_for_selector(".exo-sentence:has-text('my_slide.csv')")
     someone.go()
-    assert "40 cells" in someone.words() or "of 40 cells" in someone.words()
+    someone.until_words("40 cells")
     someone.pause()
     tab(someone, "Files")
     someone.page.wait_for_selector("text=The link carries the whole table.")

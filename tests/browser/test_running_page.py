@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +38,7 @@ def test_the_first_minute_is_there_at_once(reader: Callable[..., Reader]) -> Non
     page.click(".exo-answer >> nth=1")
     page.wait_for_selector(".exo-answer[aria-pressed=true]")
     assert page.locator(".exo-answer[aria-pressed=true]").count() == 1
-    assert page.is_visible(".exo-question .exo-strong:has-text('Set the value and run both')")
+    page.wait_for_selector(".exo-question .exo-strong:has-text('Set the value and run both')")
 
 
 def test_a_prediction_is_judged_by_the_readers_runs(reader: Callable[..., Reader]) -> None:
@@ -54,9 +53,9 @@ def test_a_prediction_is_judged_by_the_readers_runs(reader: Callable[..., Reader
     assert "the result is “Up to 3.5 times as much”" in judged
     assert "Supply from the blood" in judged, "one sentence says why"
     page.wait_for_selector(".exo-go:has-text('Finished')")
+    someone.until_words(r"^After 24\.00 h")
     assert page.locator(".exo-pending").count() == 0, "the page shows the run with the value"
     assert someone.clock == 24, "at its end"
-    assert someone.words().startswith("After 24.00 h")
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (1024, 768), (768, 1024)], ids=str)
@@ -96,7 +95,7 @@ def test_go_moves_and_pause_stops(reader: Callable[..., Reader], record_property
     someone.page.wait_for_timeout(500)
     assert someone.frames == after
     assert someone.picture() == picture
-    assert re.match(r"After \d+ min: of [\d,]+ vesicles released", someone.words())
+    someone.until_words(r"^After \d+ min: of [\d,]+ vesicles released")
 
 
 def test_what_is_shown_is_what_the_model_says(reader: Callable[..., Reader]) -> None:
@@ -107,7 +106,7 @@ def test_what_is_shown_is_what_the_model_says(reader: Callable[..., Reader]) -> 
     setup = first_setup("signaling", seed=4).changed({"cell_type.recipient.uptake_rate": "140"})
     model = ExosomeModel(setup.load(), seed=4)
     model.run(hours=1)
-    assert someone.words() == run_summary(model)
+    assert someone.until_words("^After 1.00 h") == run_summary(model)
     assert page.input_value(f"{UPTAKE}-number") == "140"
 
 
@@ -136,7 +135,7 @@ def test_the_keyboard_does_it_all(reader: Callable[..., Reader]) -> None:
 
 def test_shortcuts_are_listed_under_a_question_mark(reader: Callable[..., Reader]) -> None:
     page = reader().open().page
-    assert page.is_visible(".exo-hint:has-text('press Go')"), "the picture says what to do"
+    page.wait_for_selector(".exo-hint:has-text('press Go')")  # the picture says what to do
     page.keyboard.press("?")
     page.wait_for_selector(".exo-keys:has-text('start again')")
     page.keyboard.press("Escape")
@@ -156,11 +155,12 @@ def test_motion_between_coarse_steps_is_interpolated(reader: Callable[..., Reade
     frames, paints = (after - start for start, after in zip(before, page.evaluate(counts), strict=True))
     assert paints >= 2 * max(frames, 1)
     someone.pause()
-    assert page.locator(".exo-clock:has-text('interpolated')").count() == 0
+    page.wait_for_selector(".exo-clock:has-text('interpolated')", state="detached")
 
 
 def test_names_of_the_page_and_of_commands_are_both_shown(reader: Callable[..., Reader]) -> None:
     page = reader().open("?scenario=production").page
+    page.wait_for_selector(".exo-control label[title='cell_type.producer.ilvs_per_mvb']")
     assert page.locator(".exo-head select option:checked").inner_text().endswith("(production)")
     labels = page.locator(".exo-control label")
     assert "ilvs" not in " ".join(labels.all_inner_texts())
@@ -205,12 +205,11 @@ def test_recorded_frames_are_looked_back_on(reader: Callable[..., Reader]) -> No
     handle.evaluate("(e, t) => { e.value = t; e.dispatchEvent(new Event('input')); }", now / 3)
     page.wait_for_selector(".exo-clock:has-text('recorded')")
     page.wait_for_function(f"+document.querySelector('.exo-clock b').textContent < {now}")
-    assert someone.picture() != picture
+    someone.until_another_picture(picture)
     page.wait_for_selector(".exo-words:has-text('(recorded)')")  # words tell the time of the picture
     page.click(".exo-live")
     page.wait_for_function(f"+document.querySelector('.exo-clock b').textContent === {now}")
-    page.wait_for_timeout(200)
-    assert someone.picture() == picture
+    someone.until_picture(picture)
     asked = page.evaluate(
         """() => {
           const asked = [], seek = document.querySelector('.exo-player').__vue__.$options.methods.seek;
@@ -232,7 +231,7 @@ def test_a_slider_is_pending_until_go(reader: Callable[..., Reader]) -> None:
     page.keyboard.press("End")
     page.wait_for_selector(".exo-pending:has-text('running with 14')")
     assert page.input_value(f"{UPTAKE}-number") == "600"
-    assert page.locator(".exo-go").inner_text().strip() == "Go with new values"
+    page.wait_for_selector(".exo-go:has-text('Go with new values')")
     page.click(".exo-pending button")
     page.wait_for_selector(".exo-pending", state="detached")
     page.fill(f"{UPTAKE}-number", "0.2 /min*um^3")
@@ -300,11 +299,10 @@ def test_reset_starts_the_same_run_again(reader: Callable[..., Reader]) -> None:
     for _ in range(3):
         page.keyboard.press("s")
     page.wait_for_function("document.querySelector('.exo-clock b').textContent === '0.01'")
-    page.wait_for_timeout(300)
+    someone.until_another_picture(start)
     page.click("[aria-label='Start again']")
     page.wait_for_function("document.querySelector('.exo-clock b').textContent === '0.00'")
-    page.wait_for_timeout(300)
-    assert someone.picture() == start
+    someone.until_picture(start)
 
 
 def test_a_clicked_cell_has_a_summary(reader: Callable[..., Reader]) -> None:
@@ -327,8 +325,7 @@ def test_a_clicked_cell_has_a_summary(reader: Callable[..., Reader]) -> None:
     assert card["y"] + card["height"] <= controls["y"], "the card covers no slider"
     rows = page.locator(".exo-cell tbody tr").count()
     assert 1 <= rows <= 8
-    page.wait_for_timeout(200)
-    assert someone.picture() != plain, "its edges light up"
+    someone.until_another_picture(plain)  # its edges light up
     page.locator(".exo-view").focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function(f"!document.querySelector('.exo-cell h2').textContent.includes('donor {birth}')")
@@ -351,12 +348,10 @@ def test_zoom_drag_and_show_all(reader: Callable[..., Reader]) -> None:
     page.mouse.down()
     page.mouse.move(x + 80, y + 40, steps=4)
     page.mouse.up()
-    page.wait_for_timeout(200)
-    assert someone.picture() not in (near, whole)
+    someone.until_another_picture(near, whole)
     assert page.locator(".exo-cell").count() == 0, "a drag is not a click"
     page.click("[aria-label='Show all']")
-    page.wait_for_timeout(200)
-    assert someone.picture() == whole
+    someone.until_picture(whole)
 
 
 def test_layers_and_the_scale(reader: Callable[..., Reader]) -> None:
@@ -368,11 +363,10 @@ def test_layers_and_the_scale(reader: Callable[..., Reader]) -> None:
     dots = someone.picture()
     page.click(".exo-toggle:has-text('concentration')")
     page.wait_for_selector(".exo-scale:has-text('vesicles/mL')")
-    both = someone.picture()
+    both = someone.until_another_picture(dots)
     page.click(".exo-toggle:has-text('vesicles')")
     page.wait_for_selector(".exo-toggle[aria-pressed=false]:has-text('vesicles')")
-    page.wait_for_timeout(200)
-    assert len({dots, both, someone.picture()}) == 3
+    someone.until_another_picture(dots, both)
     page.click(".exo-scale button:has-text('automatic')")
     page.wait_for_selector(".exo-scale button[aria-pressed=true]:has-text('fixed')")
 
@@ -411,8 +405,7 @@ def test_light_and_dark_are_remembered(reader: Callable[..., Reader]) -> None:
     dark = someone.picture()
     page.click("[aria-label='Switch to light colors']")
     page.wait_for_selector(".theme--light .exo")
-    page.wait_for_timeout(200)
-    assert someone.picture() != dark
+    someone.until_another_picture(dark)
     someone.open()
     page.wait_for_selector(".theme--light .exo")
 
@@ -473,7 +466,7 @@ def test_an_error_is_a_card_and_the_last_good_state_stays(reader: Callable[..., 
     page.click(".exo-go")
     page.wait_for_selector(".exo-trouble:has-text('this run follows up to 200,000')")
     page.wait_for_selector(".exo-go:has-text('Go')")
-    assert re.search(r"of [\d,]+ vesicles released", someone.words())
+    someone.until_words(r"of [\d,]+ vesicles released")
     page.fill("#control-cell-type-donor-release-rate-number", "60")
     page.keyboard.press("Tab")
     page.click(".exo-go:has-text('Go with new values')")
@@ -483,7 +476,7 @@ def test_an_error_is_a_card_and_the_last_good_state_stays(reader: Callable[..., 
 
 def test_obstacles_are_drawn(small: Server, reader: Callable[..., Reader]) -> None:
     someone = reader(small).open()
-    assert someone.page.locator(".exo-legend:has-text('obstacle')").count() == 1
+    someone.page.wait_for_selector(".exo-legend:has-text('obstacle')")
     look = """() => { const c = document.querySelector('.exo-canvas'), g = c.getContext('2d');
       return [...g.getImageData(c.width / 2, c.height - 3, 1, 1).data] }"""
     assert someone.page.evaluate(look) == [180, 188, 195, 255]

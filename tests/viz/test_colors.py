@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,11 +20,12 @@ from exoabm.plot.run_figure.layout import Scene
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import load, shipped
+from exoabm.state import Cells
 from exoabm.viz.components.canvas import world_of
 from exoabm.viz.components.paired_runs import PairedRuns
 from exoabm.viz.results.charts import charts
 from exoabm.viz.results.communication_data import CommunicationData
-from exoabm.viz.server.frames import gif
+from exoabm.viz.server.frames import beyond, gif
 from exoabm.viz.server.session import Session
 from exoabm.viz.setup import first_setup
 from exoabm.viz.teaching.lesson import LESSONS
@@ -116,11 +118,28 @@ def test_a_type_that_is_switched_off_keeps_its_color_everywhere(tmp_path, monkey
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))
-def test_colors_of_a_shipped_scenario_are_known_without_placing_its_cells(name, monkeypatch) -> None:
-    plan = blueprint(load(name), 1)
+def test_cells_of_a_shipped_scenario_are_whole_and_their_colors_known_without_placing_them(
+    name, monkeypatch
+) -> None:
+    """Cells at random lie at least half a voxel inside; pictures show what reaches beyond the sides."""
+    loaded = load(name)
+    plan = blueprint(loaded, 1)
+    looks = Looks.of(plan.types, np.bincount(plan.type_index, minlength=len(plan.types)))
+    groups = loaded.scenario.layout.group
+    at_random = np.repeat([group.arrange == "random" for group in groups], [group.count for group in groups])
+    radius = np.array([cell_type.diameter / 2 for cell_type in plan.types])[plan.type_index]
+    least = np.where(at_random, np.minimum(radius, plan.domain.voxel / 2), radius) if groups else radius
+    place, low = plan.position[:, :2], plan.domain.low[:2]
+    high = low + plan.domain.extent[:2]
+    assert (np.minimum(place - low, high - place).min(axis=1) >= least).all()
+    cells = Cells.at(plan.position, plan.type_index, cargos=0, pools=0, behaviors=0)
+    room = beyond(SimpleNamespace(types=plan.types, cells=cells, domain=plan.domain), looks)
+    for index, (cell_type, style) in enumerate(zip(plan.types, looks.styles, strict=True)):
+        rows = place[plan.type_index == index]
+        corners = (rows[:, None] + style.role.polygon() * cell_type.diameter).reshape(-1, 2)
+        assert ((corners >= low - room - 1e-9) & (corners <= high + room + 1e-9)).all()
     monkeypatch.setattr("exoabm.scenario.layouts.poisson_disc", None)
-    counts = np.bincount(plan.type_index, minlength=len(plan.types))
-    assert palette._looks_as_shipped.__wrapped__(name) == Looks.of(plan.types, counts)
+    assert palette._looks_as_shipped.__wrapped__(name) == looks
 
 
 def test_types_of_another_scenario_have_their_own_colors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,6 +184,21 @@ def header(frame: bytes) -> Header:
     return Header(*HEADER.unpack_from(frame))
 
 
+STAR = 0.6
+"""From the middle of a cell that received a delivery to a corner of its star, in diameters."""
+
+
+def beyond(state: State, looks: Looks) -> float:
+    """How far marks of cells reach beyond the sides of the domain, um."""
+    if not len(state.cells):
+        return 0.0
+    kinds = zip(state.types, looks.styles, strict=True)
+    reach = np.array([cell_type.diameter * max(style.role.reach, STAR) for cell_type, style in kinds])
+    place, low, extent = state.cells.position[:, :2], state.domain.low[:2], state.domain.extent[:2]
+    room = np.minimum(place - low, low + extent - place).min(axis=1)
+    return max(0.0, float((reach[state.cells.type] - room).max()))
+
+
 def _shares(state: State, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Places as shares of the extent, the second from the bottom of the picture upward."""
     low, extent = state.domain.low, state.domain.extent
@@ -343,9 +358,10 @@ class _Painter:
         self.um = round_below(extent[0] / 4)
         self.bar = self.um / extent[0] * self.width
         self.legend = list(self._legend(looks))
-        self.below = ROW * (2 + self.legend[-1][2])
+        self.edge = math.ceil(beyond(state, looks) * size / max(extent))
+        self.below = self.edge + ROW * (2 + self.legend[-1][2])
         written = max(self.font.getlength(style.name) + 30 for style, _, _ in self.legend)
-        self.whole = max(self.width, LEAST_WIDTH, round(written))
+        self.whole = max(self.width + 2 * self.edge, LEAST_WIDTH, round(written))
         self.left = (self.whole - self.width) // 2
         self.diameter = [max(5.0, t.diameter * size / max(extent)) for t in state.types]
         stops = np.array([palette.rgb(c) for c in palette.FIELD])
@@ -370,19 +386,18 @@ class _Painter:
         paint = colors[np.minimum(shown.origin, len(self.styles))].astype(np.uint8)
         for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
             pixels[np.minimum(y + dy, self.height - 1), np.minimum(x + dx, self.width - 1)] = paint
-        image = Image.fromarray(pixels)
-        draw = ImageDraw.Draw(image)
-        for (cx, cy), kind, level in zip(
-            np.column_stack(self._pixels(shown.cells)), shown.type, shown.level, strict=True
-        ):
+        whole = Image.new("RGB", (self.whole, self.edge + self.height + self.below), palette.PAPER)
+        whole.paste(Image.fromarray(pixels), (self.left, self.edge))
+        draw = ImageDraw.Draw(whole)
+        x, y = self._pixels(shown.cells)
+        middles = np.column_stack([x + self.left, y + self.edge])
+        for (cx, cy), kind, level in zip(middles, shown.type, shown.level, strict=True):
             style = self.styles[kind]
             share = np.array([0.25 + 0.75 * level / 255 if style.role is palette.Role.TAKES_UP else 1.0])
             fill = palette.to_hex(palette.tint(style.color, share)[0])
             corners = style.role.polygon() * (self.diameter[kind], -self.diameter[kind]) + (cx, cy)
             draw.polygon([tuple(c) for c in corners], fill=fill, outline=style.outline)
-        whole = Image.new("RGB", (self.whole, self.height + self.below), palette.PAPER)
-        whole.paste(image, (self.left, 0))
-        self._write(ImageDraw.Draw(whole), shown.time)
+        self._write(draw, shown.time)
         return whole
 
     def _legend(self, looks: Looks) -> Iterator[tuple[Style, int, int]]:
@@ -397,7 +412,7 @@ class _Painter:
 
     def _write(self, draw: Any, time: float) -> None:
         """Write the time, the scale bar and the types below the picture."""
-        middle, length = self.height + ROW / 2, f"{self.um:g} µm"
+        middle, length = self.height + 2 * self.edge + ROW / 2, f"{self.um:g} µm"
         draw.text((6, middle), f"{time / 3600:.1f} h", fill=palette.INK, anchor="lm", font=self.font)
         end = self.whole - 6 - self.font.getlength(length)
         draw.text((end, middle), length, fill=palette.INK, anchor="lm", font=self.font)

@@ -92,7 +92,7 @@ def draw_cells(ax: Axes, scene: Scene, drawn: np.ndarray, shrink: float = 1.0) -
         for color, width, z in strokes if size > 4 else [("none", 0.0, 0.0)]:
             marks = PathCollection([outline], [(size * POINT) ** 2], **place, **look)
             marks.set_transform(IdentityTransform())
-            marks.set(edgecolor=color, linewidth=width, zorder=order[style.role] + z)
+            marks.set(edgecolor=color, linewidth=width, zorder=order[style.role] + z, clip_on=False)
             ax.add_collection(marks, autolim=False)
     return enlarged
 
