@@ -22,8 +22,14 @@ from exoabm.errors import InputError, visible
 from exoabm.readers.options import enumerated, quoted
 from exoabm.readers.table import LONGEST_LABEL, MOST_COLUMNS, Sheet
 
+CENTROIDS = (
+    "centroids of the shapes and labels of SpatialData are not read; put what spatialdata.get_centroids "
+    "gives into obsm['spatial'] of the table"
+)
 INDEX = "_index"
 """The name under which the index of ``obs`` is a column."""
+ZARR = ("zarr.json", ".zgroup")
+"""Files of which a Zarr group has one."""
 SPATIAL = ("spatial_um", "spatial", "X_spatial")
 TEXTS_AT_ONCE = 256
 """Texts read before their length is checked; few bytes can encode a long text in every row."""
@@ -44,10 +50,13 @@ def read_anndata(name: str, form: str, root: Any, child: Child, max_bytes: int, 
     def fail(message: str) -> Any:
         raise InputError(f"{name}: {message}")
 
-    obs = child(root, "obs")
+    obs, parts = child(root, "obs"), child(root, "mod")
+    if parts is not None:
+        fail(f"is MuData ({enumerated(sorted(parts.keys()))}); write the one with the cells as .h5ad")
     if obs is None or not hasattr(obs, "keys"):
         fail(
-            "holds no group 'obs', as AnnData has since its version 0.7; write it again with a newer anndata"
+            "holds no group 'obs', as AnnData has since its version 0.7 and a table of SpatialData; it has "
+            f"{enumerated(sorted(root.keys()), 8) or 'nothing'}"
         )
     index = _text(obs.attrs.get("_index", INDEX))
     stored = child(obs, index)
@@ -81,9 +90,25 @@ def read_anndata(name: str, form: str, root: Any, child: Child, max_bytes: int, 
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             return fail(f"cannot be read: {quoted(str(error))}")
 
-    unit = _unit(child(child(root, "uns"), "spatial_unit")) if child(root, "uns") is not None else ""
-    notes = (f"obsm has {enumerated(sorted(obsm.keys()), 8)}",) if obsm is not None else ("there is no obsm",)
-    return Sheet(name, form, names, rows, fetch, notes if not any("/" in n for n in names) else (), unit=unit)
+    about = child(root, "uns")
+    unit = "" if about is None else _unit(child(about, "spatial_unit"))
+    notes = [] if any("/" in n for n in names) else [_no_positions(obsm, child)]
+    if notes and about is not None and child(about, "spatialdata_attrs") is not None:
+        notes.append(CENTROIDS)
+    return Sheet(name, form, names, rows, fetch, tuple(notes), unit=unit)
+
+
+def _no_positions(obsm: Any, child: Child) -> str:
+    """What obsm holds instead of an array of positions."""
+    if obsm is None:
+        return "there is no obsm"
+    kinds = {key: child(obsm, key) for key in sorted(obsm.keys())}
+    there = ", ".join(
+        f"{quoted(key)}: {_text(node.attrs.get('encoding-type', 'array'))}"
+        for key, node in list(kinds.items())[:8]
+        if node is not None
+    )
+    return f"obsm has no array 'spatial' with two or three columns ({there or 'it is empty'})"
 
 
 def _column(fail: Any, name: str, obs: Any, child: Child, rows: int, max_bytes: int) -> pa.Array:
@@ -190,6 +215,10 @@ def read_zarr(path: Path, max_bytes: int, max_rows: int) -> Sheet:
         If there is no table in it, or there are several.
     """
     import zarr
+
+    if not any((path / name).is_file() for name in ZARR):
+        one = "; give one of its files" if path.suffix == ".parquet" else ""
+        raise InputError(f"{path.name}: is a folder and no Zarr group{one}")
 
     def child(group: Any, key: str) -> Any:
         return group[key] if isinstance(group, zarr.Group) and key in group else None

@@ -18,8 +18,15 @@ from numpy.typing import NDArray
 from exoabm.errors import InputError, visible
 from exoabm.readers.cell_types import find_types
 from exoabm.readers.file_formats import fingerprint, open_sheet
-from exoabm.readers.options import THOUSANDS, UNITS, Questions, TableOptions, enumerated, quoted, split_unit
-from exoabm.readers.recognition import NOT_KNOWN, RecognizedTable, SelectedRows, recognize, select_rows
+from exoabm.readers.options import THOUSANDS, UNITS, Questions, TableOptions, enumerated, quoted
+from exoabm.readers.recognition import (
+    NOT_KNOWN,
+    RecognizedTable,
+    SelectedRows,
+    recognize,
+    select_rows,
+    stated_unit,
+)
 from exoabm.readers.table import Labels, Sheet, is_number, trimmed, true
 from exoabm.readers.table_sources import IDS, NAMELESS, ROW
 
@@ -220,7 +227,7 @@ def _positions(
         values = [sheet.numbers(name, chosen.rows, comma) for name in of_axis]
         mean = values[0] if len(values) == 1 else np.mean(values, axis=0)
         if axis == "z":
-            _ask_planes(found, options, of_axis[0], mean, questions)
+            _ask_planes(sheet, found, options, of_axis[0], mean, questions)
         with np.errstate(over="ignore"):
             positions[:, i] = mean * found.um[axis]
         wrong = ~np.isfinite(positions[:, i])
@@ -238,6 +245,7 @@ def on_grid(positions: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _ask_planes(
+    sheet: Sheet,
     found: RecognizedTable,
     options: TableOptions,
     name: str,
@@ -245,7 +253,7 @@ def _ask_planes(
     questions: Questions,
 ) -> None:
     """Ask for the distance of planes where z counts them, or where x and y are in pixels."""
-    if options.z_unit is not None or split_unit(name)[1] in UNITS:
+    if options.z_unit is not None or stated_unit(sheet, name)[0] in UNITS:
         return
     planes = np.unique(z)
     if len(planes) < LEAST_PLANES:

@@ -19,6 +19,20 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 HDF5_USER_BLOCKS = (0, 512, 1024, 2048)
 """Bytes at which HDF5 may begin."""
 FORMATS = ("auto", "csv", "parquet", "h5ad", "zarr", "physicell-v1", "physicell-v2")
+_SHEET = "a spreadsheet; save the sheet as CSV"
+_IMAGE = "an image; measure its labels, as with skimage.measure.regionprops_table, and use that table"
+_ARROW = "Arrow; save it as Parquet"
+_PHYSICELL = "output of PhysiCell; save x, y, z and type of its cells as CSV"
+OTHERS = {
+    ".xlsx": _SHEET, ".xls": _SHEET, ".ods": _SHEET,
+    ".tif": _IMAGE, ".tiff": _IMAGE, ".png": _IMAGE,
+    ".geojson": "GeoJSON; export the measurements of the cells as a table instead",
+    ".feather": _ARROW, ".arrow": _ARROW, ".ipc": _ARROW,
+    ".xml": _PHYSICELL, ".mat": _PHYSICELL,
+    ".h5mu": "MuData; write the modality with the cells as .h5ad",
+    ".rds": "an object of R; save its table of cells as CSV",
+}  # fmt: skip
+"""What files with other extensions are, and how a table is made of them."""
 TABLES = (".csv", ".tsv", ".txt", ".gz", ".parquet", ".h5ad", ".zarr")
 """Extensions by which the command line distinguishes tables from scenarios."""
 
@@ -32,6 +46,12 @@ def is_table(text: str) -> bool:
         return path.is_file() or (path.is_dir() and not (path / "run.json").is_file())
     except (OSError, ValueError):
         return False
+
+
+def refuse_other(name: str) -> None:
+    """Refuse a file whose extension is of a format that holds neither a table nor a scenario."""
+    if what := OTHERS.get(Path(name).suffix.lower()):
+        raise InputError(f"{name}: is {what}")
 
 
 def open_sheet(path: Path, options: TableOptions, max_bytes: int, max_cells: int) -> Sheet:
@@ -52,6 +72,8 @@ def open_sheet(path: Path, options: TableOptions, max_bytes: int, max_cells: int
         if not path.is_file():  # nor a pipe or a device
             near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.*")])
             raise InputError(f"{path}: there is no such file{near}")
+        if options.format == "auto":
+            refuse_other(path.name)
         with path.open("rb") as stream:
             start = stream.read(4096)
             if any(start[at : at + len(HDF5)] == HDF5 for at in HDF5_USER_BLOCKS):

@@ -129,10 +129,12 @@ def python_argument(key: str, value: str) -> str:
     return f"layout__{key}={value!r}"
 
 
+_PARTS = {"micro": 1.0, "nano": 1e-3, "milli": 1e3}
 UNITS = {
-    **dict.fromkeys(("um", "µm", "μm", "micron", "microns", "micrometer", "micrometre"), 1.0),
-    **dict.fromkeys(("nm", "nanometer", "nanometre"), 1e-3),
-    **dict.fromkeys(("mm", "millimeter", "millimetre"), 1e3),
+    **dict.fromkeys(("um", "µm", "μm", "micron", "microns"), 1.0),
+    **{f"{part}met{end}{s}": um for part, um in _PARTS.items() for end in ("er", "re") for s in ("", "s")},
+    "nm": 1e-3,
+    "mm": 1e3,
 }
 """um in one of it."""
 PIXELS = ("px", "pixel", "pixels")

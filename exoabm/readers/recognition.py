@@ -145,7 +145,7 @@ def _units(
     given = None if options.unit is None else _read(sheet, options.unit, "unit")
     um, findings = {}, {}
     for axis, of_axis in columns.items():
-        suffix = split_unit(of_axis[0])[1]
+        suffix, of = stated_unit(sheet, of_axis[0])
         if axis == "z" and options.z_unit is not None:
             um[axis] = _read(sheet, options.z_unit, "z_unit").um
             continue
@@ -154,7 +154,7 @@ def _units(
                 sheet.fail(
                     f"column {quoted(of_axis[0])} is in {suffix}, in contradiction to unit = {options.unit!r}"
                 )
-            um[axis], findings[axis] = UNITS[suffix], "from the column's name"
+            um[axis], findings[axis] = UNITS[suffix], of
         elif suffix in PIXELS and given is not None and not given.is_width:
             sheet.fail(
                 f"column {quoted(of_axis[0])} is in pixels; give the width of one, as in "
@@ -164,16 +164,14 @@ def _units(
             um[axis], findings[axis] = given.um, f"as given, {options.unit}"
         elif suffix not in PIXELS and _known(sheet, coordinates, of_axis[0]):
             um[axis] = 1.0
-            if sheet.unit:
-                findings[axis] = "um, from the file"
-            elif source is UNKNOWN_SOURCE:
+            if source is UNKNOWN_SOURCE:
                 findings[axis] = "um by default, since none is named"
             else:
                 findings[axis] = f"um, as always in tables of {source.name}"
         else:
             what = (
                 "are in pixels, whose width is not known" if _pixels(source, suffix) else "have no known unit"
-            )
+            ) + (f" (the file states {quoted(sheet.unit)})" if sheet.unit else "")
             questions.ask(
                 f"unit: {enumerated(_without_unit(sheet, coordinates, columns))} {what}",
                 ("unit", source.typical_pixel_size),
@@ -190,16 +188,22 @@ def _without_unit(
 ) -> list[str]:
     """Columns whose unit is given neither by their names nor by their source."""
     names = [name for axis in columns.values() for name in axis]
-    return [
-        n
-        for n in names
-        if split_unit(n)[1] in PIXELS or not (split_unit(n)[1] or _known(sheet, coordinates, n))
-    ]
+    units = {name: stated_unit(sheet, name)[0] for name in names}
+    return [n for n in names if units[n] in PIXELS or not (units[n] or _known(sheet, coordinates, n))]
+
+
+def stated_unit(sheet: Sheet, column: str) -> tuple[str, str]:
+    """The unit of a column by its name, else by its file, and which of them states it; "" if none does."""
+    own = split_unit(column)[1]
+    if own:
+        return own, "from the column's name"
+    whole = sheet.unit.lower()
+    return (whole, f"{whole}, from the file") if whole in {*UNITS, *PIXELS} else ("", "")
 
 
 def _known(sheet: Sheet, coordinates: Coordinates | None, column: str) -> bool:
-    if sheet.unit:
-        return sheet.unit in UNITS and UNITS[sheet.unit] == 1.0
+    if sheet.unit:  # one that is not known
+        return False
     if coordinates is not None and column in coordinates.columns:
         return coordinates.unit == "um"
     return sheet.aliases.get(column, column) in ("x", "y", "z")
@@ -246,7 +250,9 @@ def select_rows(
         if name is not None:
             mask &= _matching(sheet, name, values)
             left = sheet.labels(name).counts(np.flatnonzero(~mask))
-            if left:
+            if values == ("",) and left:
+                notes.append(f"left out: {sum(left.values())} with a value of {name}")
+            elif left:
                 notes.append("left out: " + ", ".join(f"{n} {word or 'blank'}" for word, n in left.items()))
             if not mask.any():
                 sheet.fail(f"no row has {quoted(name)} {' or '.join(map(repr, values))}")

@@ -107,6 +107,18 @@ SOURCES: tuple[TableSource, ...] = (
         ids=(("cell",),),
         y_points_down=False,
     ),
+    *(
+        TableSource(  # `export --to cells.h5ad`, with the dead; and `truth.h5ad`
+            name="AnnData of a run of exoabm",
+            coordinates=(Coordinates(("x_um",), ("y_um",), ("z_um",)),),
+            required_columns=("_index", "cell_type", *own),
+            types=("cell_type",),
+            ids=(("cell",), ("_index",)),
+            kept=(("died_s", ("",)),),
+            y_points_down=False,
+        )
+        for own in (("cell", "waste_units"), ("true_type", "model_type"))
+    ),
     TableSource(  # HDF5 (.h5ad) or Zarr, and SpatialData: positions in obsm, the rest in obs
         name="AnnData",
         coordinates=(
@@ -255,6 +267,7 @@ IDS = (
     "id",
     "barcode",
     "index",
+    "_index",
     "",
     "__index_level_0__",
 )

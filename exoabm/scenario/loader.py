@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from exoabm.errors import InputError, ScenarioError, did_you_mean, visible
 from exoabm.manifest import demand, listed
 from exoabm.output.run_folder import check_finished
-from exoabm.readers.file_formats import TABLES, fingerprint, is_table
+from exoabm.readers.file_formats import TABLES, fingerprint, is_table, refuse_other
 from exoabm.scenario import shipped as shipped
 from exoabm.scenario.changes import literal, override, texts_of
 from exoabm.scenario.schema import Scenario
@@ -435,6 +435,7 @@ def _resolve(path: Path, name: str) -> Path:
 
 @lru_cache(maxsize=4)  # a batch reads one file with many overrides
 def _toml(data: bytes, name: str) -> dict[str, Any]:
+    refuse_other(name)
     if len(data) > MAX_BYTES:
         raise InputError(f"{name}: a scenario file may have at most {MAX_BYTES} bytes")
     try:

@@ -112,6 +112,18 @@ def test_cells_are_those_of_the_table_and_their_daughters(opened) -> None:
     np.testing.assert_array_equal(file["obsm"]["spatial"][:], lineage[["x_um", "y_um"]])
 
 
+@pytest.mark.parametrize("name", ["living", "continuum"])
+def test_read_as_a_table_it_has_the_living_where_they_were(opened, name) -> None:
+    """With z and with y upward, as ``cells.parquet`` has them."""
+    run, file = opened(name)
+    table, alive = read_cells(file.filename), run.last_cells.to_pandas()
+    assert table.ids == alive["cell"].astype(str).tolist()
+    np.testing.assert_allclose(table.positions, alive[["x_um", "y_um", "z_um"]], atol=1e-5)
+    assert table.types.tolist() == alive["cell_type"].tolist()
+    assert not table.y_down
+    assert any("died_s" in note for note in table.findings) == (len(file["obs/cell"]) > len(alive))
+
+
 def test_cargo_is_told_in_copies_and_in_vesicles(opened) -> None:
     run, file = opened("continuum")
     assert file["var"]["_index"].asstr()[:].tolist() == ["signal"]

@@ -11,6 +11,7 @@ from exoabm.errors import InputError
 from exoabm.readers.cells import read_cells
 from exoabm.readers.file_formats import fingerprint
 from exoabm.readers.options import AmbiguousTable, TableOptions
+from exoabm.scenario.loader import load
 
 KINDS = ["B", "T cell"]
 UM = TableOptions(unit="um")
@@ -120,6 +121,63 @@ def test_a_unit_that_the_file_keeps(h5ad):
     assert "unit um, from the file" in read_cells(path).findings[0]
 
 
+def test_a_unit_of_the_file_that_is_not_um(h5ad):
+    """It is used, must not contradict the user, and one that is not known is named."""
+
+    def stating(unit):
+        return h5ad(lambda root: root.create_group("uns").create_dataset("spatial_unit", data=unit))
+
+    assert read_cells(stating("mm")).positions[:, 0].tolist() == [0, 1e4, 2e4, 3e4, 4e4, 5e4]
+    with pytest.raises(InputError, match="in mm, in contradiction to unit = 'um'"):
+        read_cells(stating("mm"), UM)
+    with pytest.raises(InputError, match="in pixels; give the width of one"):
+        read_cells(stating("pixels"), UM)
+    assert read_cells(stating("pixels"), TableOptions(unit="0.5 um")).positions[1, 0] == 5
+    with pytest.raises(AmbiguousTable, match="no known unit \\(the file states 'inch'\\)"):
+        read_cells(stating("inch"))
+
+
+def test_positions_in_obs_keep_the_names_of_cells(h5ad):
+    def change(root):
+        del root["obsm/spatial"]
+        root["obs"].attrs["column-order"] = ["cell_type", "x_um", "y_um"]
+        numbers(root["obs"], "x_um", np.arange(6.0))
+        numbers(root["obs"], "y_um", np.arange(6.0))
+
+    table = read_cells(h5ad(change))
+    assert table.ids == [f"c{i}" for i in range(6)]
+    assert table.positions[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_what_holds_no_positions_says_what_it_holds(h5ad, tmp_path):
+    def framed(root):
+        del root["obsm/spatial"]
+        root["obsm"].create_group("spatial").attrs["encoding-type"] = "dataframe"
+        root.create_group("uns/spatialdata_attrs")
+
+    with pytest.raises(InputError, match=r"\('spatial': dataframe\); centroids of the shapes and labels"):
+        read_cells(h5ad(framed))
+    with pytest.raises(InputError, match=r"MuData \('rna'\); write the one"):
+        read_cells(h5ad(lambda root: root.create_group("mod/rna")))
+    zarr.open_group(tmp_path / "b.zarr", mode="w").create_group("shapes")
+    with pytest.raises(InputError, match=r"no group 'obs'.*it has 'shapes'"):
+        read_cells(tmp_path / "b.zarr")
+    (tmp_path / "c.parquet").mkdir()
+    with pytest.raises(InputError, match="is a folder and no Zarr group; give one of its files"):
+        read_cells(tmp_path / "c.parquet")
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("a.xlsx", "save the sheet"), ("b.ome.tif", "measure its labels")]
+)
+def test_files_of_other_formats_say_how_to_make_a_table(tmp_path, name, what):
+    path = tmp_path / name
+    path.write_bytes(b"II*\0" * 400_000)  # longer than a scenario may be
+    for read in (read_cells, load):
+        with pytest.raises(InputError, match=what):
+            read(path)
+
+
 def test_a_tissue_in_which_no_type_is_known_names_columns(h5ad):
     def change(root):
         root["obs"].move("cell_type", "my_words")
@@ -196,5 +254,6 @@ def test_a_file_that_only_begins_like_hdf5(tmp_path):
     with pytest.raises(InputError, match="cannot be read as HDF5"):
         read_cells(tmp_path / "a.h5ad", UM)
     (tmp_path / "b.zarr").mkdir()
+    (tmp_path / "b.zarr/zarr.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read as Zarr"):
         read_cells(tmp_path / "b.zarr", UM)
