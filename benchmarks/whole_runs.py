@@ -364,7 +364,7 @@ def foreseen_bytes(text: str) -> float:
     from exoabm.scenario.loader import parse
     from exoabm.scenario.resource_estimate import Estimate
 
-    with patch.object(Estimate, "refuse", lambda _: None):
+    with patch.object(Estimate, "check_memory", lambda _: None):
         return blueprint(parse(text.encode(), name="scaling", folder=Path()), 1).estimate.memory_bytes
 
 

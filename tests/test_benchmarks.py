@@ -101,6 +101,8 @@ def test_a_case_has_as_many_rounds_as_fit_and_the_record_is_kept(
 def test_scaling_leaves_out_the_largest_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     """In no time, one case of each axis."""
     monkeypatch.setattr(whole_runs, "measure_run", lambda *_: whole_runs.Measured(1, 1, 1, 1))
+    small, many = (whole_runs.foreseen_bytes(whole_runs.world(32, donors=n)) for n in (1, 1000))
+    assert 1e8 < small < many
     monkeypatch.setattr(whole_runs, "foreseen_bytes", lambda _: 1.0)
     report = whole_runs.bench_scaling(minutes=0.0)
     assert len(report.rows) == len(whole_runs.SCALING)

@@ -77,11 +77,12 @@ class ContactTable:
     def edges(self, kind: int) -> dict[str, np.ndarray]:
         """Columns donor, recipient, first, last and every count, ordered by recipient and donor."""
         parts = [*self.closed[kind].rows(), self.tables[kind].rows()]
-        keys, first, last, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
+        columns = zip(*parts, strict=True)
+        keys, first, last, counts = (np.concatenate(c) if len(c) > 1 else c[0] for c in columns)
         order = order_by_key(keys)
-        keys, counts = keys[order], counts[order]
-        named = {name: counts[:, i] for i, name in enumerate(self.columns)}
+        named = {name: counts[order, i] for i, name in enumerate(self.columns)}
         ends = {"first": first[order], "last": last[order]}
+        keys = keys[order]
         return {"donor": keys & 0xFFFFFFFF, "recipient": keys >> 32, **named, **ends}
 
 
@@ -97,6 +98,9 @@ class _OpenEdges:
         self.keys = np.zeros(room, np.int64)
         self.counts = np.zeros((room, columns), np.int64)
         self.first, self.last = np.full(room, np.inf), np.full(room, -np.inf)
+        self._make_slots(room)
+
+    def _make_slots(self, room: int) -> None:
         self.slots = np.full(1 << int(1.5 * room).bit_length(), EMPTY)
 
     @property
@@ -128,7 +132,18 @@ class _OpenEdges:
             )
             done += count
             if done < len(key):
-                self._refill(self.rows(), int(GROWTH * len(self.keys)))
+                self._grow(int(GROWTH * len(self.keys)))
+
+    def _grow(self, room: int) -> None:
+        """More room, a column at a time, so that only one is held twice."""
+        for name, empty in (("counts", 0), ("keys", 0), ("first", np.inf), ("last", -np.inf)):
+            held = getattr(self, name)
+            column = np.full((room, *held.shape[1:]), empty, held.dtype)
+            column[: self.used] = held[: self.used]
+            setattr(self, name, column)
+            del held, column
+        self._make_slots(room)
+        index_keys(self.slots, self.keys, self.used)
 
     def release(self, leaves: np.ndarray) -> tuple[np.ndarray, ...]:
         """Remove the marked rows and return them."""

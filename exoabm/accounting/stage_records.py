@@ -155,7 +155,7 @@ class Events:
     """
 
     VESICLE: ClassVar = ("id", "kind", "label", "donor", "hops", "x", "y", "z", "copies")
-    OWN: ClassVar = {"event": np.int8, "time": np.float64, "recipient": np.int64, "recipient_type": np.int16}
+    OWN: ClassVar = {"event": np.int8, "time": np.float64, "recipient": np.int32, "recipient_type": np.int16}
 
     def __init__(self, cells: Cells) -> None:
         self.cells = cells

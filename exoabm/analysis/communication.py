@@ -37,14 +37,15 @@ FEW = 16
 """To so many targets all distances are sooner computed than a tree is searched."""
 
 
-def edge_table(state: State, about: Mapping[str, str] | None = None) -> pa.Table:
+def edge_table(state: State, about: Mapping[str, str] | None = None, edges: Edges | None = None) -> pa.Table:
     """One row per sender, recipient and vesicle kind that met; see ``tables.declarations``.
 
     At resolution ``cell_type`` the sender is a type and ``donor`` is null. ``about`` goes into the footer.
+    ``edges`` are the edges of the state, if they are available.
     """
     from exoabm.tables.schema import build, words
 
-    edges = edges_of(state)
+    edges = edges_of(state) if edges is None else edges
     return build(
         TABLES["edges"],
         {
@@ -59,11 +60,11 @@ def edge_table(state: State, about: Mapping[str, str] | None = None) -> pa.Table
     )
 
 
-def cargo_table(state: State, about: Mapping[str, str] | None = None) -> pa.Table:
-    """Copies of cargo delivered over each edge: a row for each cargo of its vesicle kind."""
+def cargo_table(state: State, about: Mapping[str, str] | None = None, edges: Edges | None = None) -> pa.Table:
+    """Copies of cargo delivered over each edge: a row for each cargo of its kind; see ``edge_table``."""
     from exoabm.tables.schema import arrow, build, words
 
-    edges, names = edges_of(state), cargo_names(state.kinds)
+    edges, names = edges_of(state) if edges is None else edges, cargo_names(state.kinds)
     carries = np.array([[any(c.name == name for c in k.cargo) for name in names] for k in state.kinds], bool)
     row, cargo = np.nonzero(carries.reshape(len(state.kinds), -1)[edges.kind])
     copies = np.array([edges.copies[name] for name in names]).reshape(len(names), len(edges))
@@ -224,9 +225,9 @@ def distance_profile(state: State, kind: int) -> tuple[np.ndarray, np.ndarray]:
     return mean_distance[full] / count[full], total[full] / count[full] / domain.voxel_volume
 
 
-def summary(state: State, threshold: float) -> dict[str, Any]:
-    """The measures of a run in plain data, for ``summary.json`` and the command line."""
-    edges = edges_of(state)
+def summary(state: State, threshold: float, edges: Edges | None = None) -> dict[str, Any]:
+    """The measures of a run in plain data, for ``summary.json`` and the command line; see ``edge_table``."""
+    edges = edges_of(state) if edges is None else edges
     matrix = type_matrix(state, edges=edges)
     return {
         "resolution": edges.resolution.value,
@@ -379,9 +380,9 @@ def type_pairs(
     return {column.name: found[column.name] for column in PAIRS.columns}
 
 
-def pairs_of(state: State) -> Columns:
-    """Vesicles exchanged between the types of a state until now; see ``type_pairs``."""
-    edges = edges_of(state)
+def pairs_of(state: State, edges: Edges | None = None) -> Columns:
+    """Vesicles exchanged between the types of a state until now; see ``type_pairs`` and ``edge_table``."""
+    edges = edges_of(state) if edges is None else edges
     donors, recipients = donors_and_recipients(state, edges)
     distance = apart(edges, state.domain.displacement)
     types, kinds = [t.name for t in state.types], [k.name for k in state.kinds]

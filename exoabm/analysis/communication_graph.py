@@ -117,7 +117,8 @@ def edges_of(state: State) -> Edges:
 
 def _counted_edges(state: State, book: ContactTable) -> Edges:
     tables = [book.edges(kind) for kind in range(len(state.kinds))]
-    joined = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
+    each = [len(table["donor"]) for table in tables]
+    joined = {name: np.concatenate([t.pop(name) for t in tables]) for name in tuple(tables[0])}
     cells = all_cells(state)
     donor, recipient = joined["donor"], cells.row_of(joined["recipient"])
     outside = donor >= NON_CELL_ID
@@ -128,7 +129,7 @@ def _counted_edges(state: State, book: ContactTable) -> Edges:
     origin = np.empty(len(donor), np.int64)
     origin[~outside] = places([t.name for t in state.types], origins)[now]
     origin[outside] = places(state.labels.types, origins)[donor[outside] - NON_CELL_ID]
-    counts = {name: joined[name].astype(float) for name in book.columns}
+    counts = {name: joined.pop(name).astype(float) for name in book.columns}
     copies = {name: counts.pop(f"{COPIES}{name}") for name in cargo_names(state.kinds)}
     counts["bound"] = counts["encountered"] - counts.pop("unbound") - counts["taken_up"]
     handed_over, inherited, shed = (counts.pop(name, 0.0) for name in MEMBRANE_COUNTS.values())
@@ -140,7 +141,7 @@ def _counted_edges(state: State, book: ContactTable) -> Edges:
         donor=np.where(outside, UNKNOWN, donor),
         origin=origin,
         recipient=recipient,
-        kind=np.repeat(np.arange(len(tables)), [len(t["donor"]) for t in tables]),
+        kind=np.repeat(np.arange(len(tables)), each),
         counts=counts,
         copies=copies,
         # What came with a division was never met.
@@ -287,9 +288,14 @@ def graph(state: State, most: int | None = None, *, met: bool = False) -> nx.DiG
     return result
 
 
-def network(state: State, most: int | None = None, *, met: bool = False) -> Network:
-    """The communication graph as columns; the parameters are those of ``graph``."""
-    edges = edges_of(state)
+def network(
+    state: State, most: int | None = None, *, met: bool = False, edges: Edges | None = None
+) -> Network:
+    """The communication graph as columns; the parameters are those of ``graph``.
+
+    ``edges`` are the edges of the state, if they are available.
+    """
+    edges = edges_of(state) if edges is None else edges
     nodes = _nodes(state, edges)
     names = list(nodes)
     sender, receiver = _ends(state, edges, names)

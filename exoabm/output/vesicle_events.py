@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from exoabm.accounting.stage_records import Events
 from exoabm.kernels.row_groups import gather, order_by_key
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 
     from exoabm.state import State
 
-GROUP = 3 << 18
+GROUP = 1 << 19
 """Rows of a row group of events of single vesicles; as many wait in memory at most, beside those written."""
+SLICE = 1 << 16
+"""Rows of which names are made at a time."""
 
 
 class VesicleEventWriter(TableObserver):
@@ -39,7 +42,8 @@ class VesicleEventWriter(TableObserver):
 
     A row group is made and written by a thread while the next steps run; one waits at most, and an error of
     the thread is raised by the next one, by a snapshot or by close. A snapshot holds the rows that wait, so
-    that the groups are the same for any checkpoints.
+    that the groups are the same for any checkpoints. Room for two groups, and for the columns of the table,
+    is used again for all of them.
 
     Parameters
     ----------
@@ -62,8 +66,10 @@ class VesicleEventWriter(TableObserver):
         self._kept = {"all": np.array(Event), "fates": np.array(FATES), "none": np.array([], int)}[level]
         self._level = level
         self._names = Names.of(None)
-        self._waiting: list[dict[str, np.ndarray]] = []
-        self._rows, self._begun = 0, False
+        self._waiting: _Group | None = None
+        self._other: _Group | None = None
+        """Written by the thread while it is busy, and then empty."""
+        self._room: dict[str, np.ndarray] = {}
         self._thread: ThreadPoolExecutor | None = None
         self._busy: Future[None] | None = None
 
@@ -78,53 +84,43 @@ class VesicleEventWriter(TableObserver):
             chosen = np.isin(happened["event"], self._kept)
             happened = {name: column[chosen] for name, column in happened.items()}
         self._names = Names.of(state)
-        if not len(happened["event"]) and self._begun:
-            return
-        self._begun = True
-        self._rows += len(happened["event"])
-        self._waiting.append({name: _own(column) for name, column in happened.items()})
-        if len(self._waiting) > MOST_PARTS:
-            self._waiting = [_joined(self._waiting)]
-        while self._rows >= GROUP:
-            self._wait()
-            if self._thread is None:
-                self._thread = ThreadPoolExecutor(1, "events")
-            self._busy = self._thread.submit(self._store, self._first_group(), self._names)
-
-    def _first_group(self) -> list[dict[str, np.ndarray]]:
-        """Take the first `GROUP` rows of those that wait."""
-        found, missing = [], GROUP
-        self._rows -= GROUP
-        while missing:
-            part = self._waiting.pop(0)
-            if len(part["event"]) > missing:
-                self._waiting.insert(0, {name: column[missing:] for name, column in part.items()})
-                part = {name: column[:missing] for name, column in part.items()}
-            found.append(part)
-            missing -= len(part["event"])
-        return found
+        if self._waiting is None:
+            self._waiting = _Group(happened)
+        first, rows = 0, len(happened["event"])
+        while first < rows:
+            first = self._waiting.add(happened, first)
+            if self._waiting.used == GROUP:
+                self._wait()
+                full, self._waiting = self._waiting, self._other or _Group(happened)
+                self._other = full
+                if self._thread is None:
+                    self._thread = ThreadPoolExecutor(1, "events")
+                self._busy = self._thread.submit(self._store, full, self._names)
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """See ``TableWriter``; waits for the thread."""
         self._wait()
         found = super().snapshot() | {f"names/{name}": a for name, a in self._names._asdict().items()}
-        return found | {f"waiting/{name}": column for name, column in _joined(self._waiting).items()}
+        waiting = {} if self._waiting is None else self._waiting.rows()
+        return found | {f"waiting/{name}": column.copy() for name, column in waiting.items()}
 
     def restore(self, content: Mapping[str, np.ndarray]) -> None:
         """See ``TableWriter``."""
         super().restore(content)
         self._names = Names(**part(content, "names/"))
-        waiting = part(content, "waiting/")
-        self._waiting = [waiting] if waiting else []
-        self._rows, self._begun = sum(len(each["event"]) for each in self._waiting), True
+        if waiting := part(content, "waiting/"):
+            self._waiting = _Group(waiting)
+            self._waiting.add(waiting, 0)
 
     def close(self) -> None:
         """Finish the files."""
         try:
             self._wait()
-            if self._waiting:
+            if self._waiting is not None:
                 self._store(self._waiting, self._names)
         finally:
+            self._waiting = self._other = None
+            self._room.clear()
             if self._thread is not None:
                 self._thread.shutdown()
             super().close()
@@ -135,52 +131,58 @@ class VesicleEventWriter(TableObserver):
         if busy is not None:
             busy.result()
 
-    def _store(self, parts: list[dict[str, np.ndarray]], names: Names) -> None:
-        """Write a row group, by vesicle; forgets the ``parts``."""
-        happened = _Ordered(parts)
-        self.append("vesicle_cargo", _cargo_rows(names, happened, self._level))
-        rows = _vesicle_rows(names, happened)
-        del happened  # its order and names of vesicles
-        self.append("events", rows)
+    def _store(self, group: _Group, names: Names) -> None:
+        """Write a row group, by vesicle, and empty it."""
+        happened = _Ordered(group, self._room)
+        event = happened.column("event", np.int32)
+        self.append("vesicle_cargo", _cargo_rows(names, happened, event, self._level))
+        self.append("events", _vesicle_rows(names, happened, event))
+        group.used = 0
+
+
+class _Group:
+    """Rows of ``Events`` that wait, in columns with room for a row group."""
+
+    def __init__(self, like: Mapping[str, np.ndarray]) -> None:
+        self._columns = {name: np.empty((GROUP, *c.shape[1:]), c.dtype) for name, c in like.items()}
+        self.used = 0
+
+    def add(self, columns: Mapping[str, np.ndarray], first: int) -> int:
+        """Take rows from ``first`` on, as many as there is room for; the first row that is left."""
+        count = min(len(columns["event"]) - first, GROUP - self.used)
+        for name, column in self._columns.items():
+            column[self.used : self.used + count] = columns[name][first : first + count]
+        self.used += count
+        return first + count
+
+    def rows(self) -> dict[str, np.ndarray]:
+        """The columns; views."""
+        return {name: column[: self.used] for name, column in self._columns.items()}
 
 
 class _Ordered:
-    """Columns of parts in the order of vesicles, each made as it is asked for; forgets the parts."""
+    """Columns of a group in the order of vesicles, in ``room`` that the next group uses again."""
 
-    def __init__(self, parts: list[dict[str, np.ndarray]]) -> None:
-        self._columns = {name: [part[name] for part in parts] for name in parts[0]}
-        parts.clear()
-        vesicle = vesicle_ids(np.concatenate(self._columns["id"]))
-        self._rows = order_by_key(vesicle)
-        self.name, self.vesicle = self.last("id", np.int64), np.empty_like(vesicle)
-        gather(vesicle, self._rows, self.vesicle)
+    def __init__(self, group: _Group, room: dict[str, np.ndarray]) -> None:
+        self.rows, self._room = group.rows(), room
+        names = self.rows["id"]
+        vesicle = self._place("unordered", np.int64)
+        for start in range(0, len(names), SLICE):
+            vesicle[start : start + SLICE] = vesicle_ids(names[start : start + SLICE])
+        self.order = order_by_key(vesicle)
+        self.vesicle = self._place("vesicle", np.int64)
+        gather(vesicle, self.order, self.vesicle)
 
-    def __len__(self) -> int:
-        return len(self._rows)
+    def _place(self, name: str, dtype: type) -> np.ndarray:
+        if name not in self._room:
+            self._room[name] = np.empty(GROUP, dtype)
+        return self._room[name][: len(self.rows["id"])]
 
-    def kept(self, name: str) -> np.ndarray:
-        """A column as it is, which may be asked for again."""
-        return np.concatenate(self._columns[name])[self._rows]
-
-    def last(self, name: str, dtype: type) -> np.ndarray:
-        """A column as another type, for the last time."""
-        column: np.ndarray = np.empty(len(self._rows), dtype)
-        gather(np.concatenate(self._columns.pop(name)), self._rows, column)
+    def column(self, name: str, dtype: type) -> np.ndarray:
+        """A column as another type; overwritten by the next group."""
+        column = self._place(name, dtype)
+        gather(self.rows[name], self.order, column)
         return column
-
-
-MOST_PARTS = 256
-"""Parts that wait; more are joined, since a part of few rows takes 2 kB beside them."""
-
-
-def _own(column: np.ndarray) -> np.ndarray:
-    """The column, copied where it is part of an array with room for many more rows."""
-    base = column.base
-    return column.copy() if base is not None and 4 * column.nbytes < 3 * base.nbytes else column
-
-
-def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
 
 
 FATES = (Event.DEGRADATION, Event.DELIVERY, Event.CLEARANCE, Event.ESCAPE)
@@ -212,24 +214,30 @@ class Names(NamedTuple):
         )
 
 
-def _vesicle_rows(names: Names, happened: _Ordered) -> dict[str, Any]:
+def _vesicle_rows(names: Names, happened: _Ordered, event: np.ndarray) -> dict[str, Any]:
     """Columns of ``Events`` as those of the table of events."""
-    n, own = len(happened), partial(arrow, copy=False)
-    recipient, donor = happened.last("recipient", np.int64), happened.last("donor", np.int64)
+    n, own, column = len(event), partial(arrow, copy=False), happened.column
+    recipient = column("recipient", np.int64)
     return {
-        "event": words([e.name.lower() for e in Event], happened.last("event", np.int32)),
-        "time_s": own(happened.last("time", np.float64)),
-        "interval_s": own(np.zeros(n)),
+        "event": words([e.name.lower() for e in Event], event),
+        "time_s": own(column("time", np.float64)),
+        "interval_s": _constant(0.0, n),
         "vesicle": own(happened.vesicle),
-        "number": own(vesicle_numbers(happened.name)),
-        "vesicle_kind": words(names.kinds.tolist(), happened.last("kind", np.int32)),
-        **senders(names.labels.tolist(), happened.last("label", np.int32), donor),
+        "number": own(vesicle_numbers(column("id", np.int64))),
+        "vesicle_kind": words(names.kinds.tolist(), column("kind", np.int32)),
+        **senders(names.labels.tolist(), column("label", np.int32), column("donor", np.int64)),
         "recipient": own(recipient, recipient < 0),
-        "recipient_type": words(names.types.tolist(), happened.last("recipient_type", np.int32)),
-        "count": own(np.ones(n)),
-        "hops": own(happened.last("hops", np.int64)),
-        **{f"{axis}_um": own(_rounded(happened.last(axis, np.float64))) for axis in "xyz"},
+        "recipient_type": words(names.types.tolist(), column("recipient_type", np.int32)),
+        "count": _constant(1.0, n),
+        "hops": own(column("hops", np.int64)),
+        **{f"{axis}_um": own(_rounded(column(axis, np.float64))) for axis in "xyz"},
     }
+
+
+def _constant(value: float, rows: int) -> pa.ChunkedArray:
+    """A column of one value, of which `SLICE` rows are in memory."""
+    some = arrow(np.full(min(rows, SLICE), value), copy=False)
+    return pa.chunked_array([some[: rows - start] for start in range(0, rows, SLICE)], some.type)
 
 
 def _rounded(place: np.ndarray) -> np.ndarray:
@@ -240,13 +248,13 @@ def _rounded(place: np.ndarray) -> np.ndarray:
     return place
 
 
-def _cargo_rows(names: Names, happened: _Ordered, level: str) -> dict[str, Any]:
+def _cargo_rows(names: Names, happened: _Ordered, event: np.ndarray, level: str) -> dict[str, Any]:
     """Copies in each vesicle that is new, or of which the end alone is recorded, a row for each cargo."""
-    event = happened.kept("event")
     new = np.flatnonzero((event == Event.RELEASE) | (event == Event.ENTRY) | (level == "fates"))
-    at, cargo = np.nonzero(names.carries[happened.kept("kind")[new]])
+    at, cargo = np.nonzero(names.carries[happened.rows["kind"][happened.order[new]]])
+    new = new[at]
     return {
-        "vesicle": happened.vesicle[new[at]],
+        "vesicle": happened.vesicle[new],
         "cargo": words(names.cargos.tolist(), cargo),
-        "copies": happened.kept("copies")[new[at], cargo].astype(np.int64),
+        "copies": happened.rows["copies"][happened.order[new], cargo].astype(np.int64),
     }

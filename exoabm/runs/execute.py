@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import exoabm
 from exoabm.analysis.communication import cargo_table, edge_table, pairs_of
 from exoabm.analysis.communication import summary as communication_summary
-from exoabm.analysis.communication_graph import network
+from exoabm.analysis.communication_graph import edges_of, network
 from exoabm.cells.behaviors import local_behaviors
 from exoabm.errors import InputError, NumericalError
 from exoabm.model import ExosomeModel
@@ -47,6 +47,9 @@ from exoabm.tables.schema import build, footer, metrics_tables
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    import pyarrow as pa
+
+    from exoabm.analysis.communication_graph import Edges
     from exoabm.output.recorder import Observer
     from exoabm.plot.run_figure.process import DrawingProcess
     from exoabm.scenario.loader import LoadedScenario
@@ -222,6 +225,7 @@ def complete(
 ) -> RunResult:
     """Run to the end, with changes between steps, and write the final files."""
     about = _about(model, loaded, plan)
+    return_memory()
     try:
         _run_to_end(model, plan, progress)
     except NumericalError as error:
@@ -231,8 +235,10 @@ def complete(
     if drawing is not None:
         drawing.send(model.state, model.history.rows, **_picture_of(model))
     return_memory()
-    summary = summarize(model)
-    _write_tables(folder, model, _footer(plan))
+    edges = edges_of(model.state)
+    summary = summarize(model, edges)
+    _write_tables(folder, model, _footer(plan), edges)
+    del edges
     return_memory()
     folder.write_json("summary.json", summary)
     picture = None if drawing is None else drawing.receive()
@@ -296,8 +302,8 @@ def main_readout(model: ExosomeModel) -> dict[str, Any]:
     return {"readout": {**asked.model_dump(), "value": last_row(model.state).get(asked.metric)}}
 
 
-def summarize(model: ExosomeModel) -> dict[str, Any]:
-    """The content of ``summary.json``."""
+def summarize(model: ExosomeModel, edges: Edges) -> dict[str, Any]:
+    """The content of ``summary.json``; ``edges`` are those of the state."""
     state = model.state
     organs = body(model.history.rows)
     return {
@@ -316,7 +322,7 @@ def summarize(model: ExosomeModel) -> dict[str, Any]:
             for name in ("produced", "recaptured", "degraded", "exported", "debris", "held")
         },
         **({"body": organs} if organs else {}),
-        "communication": communication_summary(state, float(model.scenario.record.threshold)),
+        "communication": communication_summary(state, float(model.scenario.record.threshold), edges),
         "warnings": model.warnings,
     }
 
@@ -407,19 +413,19 @@ def _scenario_of_recipe(recipe: dict[str, Any], work: Path) -> LoadedScenario:
     return replace(loaded, overrides=overrides)
 
 
-def _write_tables(folder: RunFolder, model: ExosomeModel, about: Mapping[str, str]) -> None:
+def _write_tables(folder: RunFolder, model: ExosomeModel, about: Mapping[str, str], edges: Edges) -> None:
     _write_metrics(folder, model, about)
     state = model.state
-    found = {
-        "edges": edge_table(state, about),
-        "edges_by_cargo": cargo_table(state, about),
-        "pairs": build(TABLES["pairs"], pairs_of(state), about),
+    makes: dict[str, Callable[[], pa.Table]] = {
+        "edges": lambda: edge_table(state, about, edges),
+        "edges_by_cargo": lambda: cargo_table(state, about, edges),
+        "pairs": lambda: build(TABLES["pairs"], pairs_of(state, edges), about),
     }
     if state.living:
-        found["lineage"] = lineage_table(state, about)
-    for name, table in found.items():
-        write_table(table, folder.work / TABLES[name].file)
-    strongest = network(model.state, MAX_EDGES_IN_GRAPHML)
+        makes["lineage"] = lambda: lineage_table(state, about)
+    for name, make in makes.items():
+        write_table(make(), folder.work / TABLES[name].file)
+    strongest = network(state, MAX_EDGES_IN_GRAPHML, edges=edges)
     write_graphml(strongest, folder.work / "communication.graphml")
 
 

@@ -46,7 +46,7 @@ BYTES_PER_VESICLE = 105.0
 """With reserve for growth and during a step, measured: 123 where all are free, 60 where all are at cells."""
 BYTES_PER_EVENT = 190.0
 """Of events that wait to be written and of as many that are being written, measured."""
-EVENTS_PER_GROUP = 3 << 18
+EVENTS_PER_GROUP = 1 << 19
 """Events that wait beside those of a step, at most."""
 EDGES_PER_CELL = 15.0
 MEETINGS_PER_CELL = 40.0

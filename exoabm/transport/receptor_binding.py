@@ -144,16 +144,15 @@ EXTRA = 16
 
 
 class ReceptorBinding:
-    """Receptors of all cells during a step of the vesicle engine, and the ``moving`` vesicles that bind.
+    """Receptors of all cells during a step of the vesicle engine, and the vesicles that bind.
 
-    ``mean`` are the ``receptors`` of all cells, (n, K). ``stay`` is the residence time of each moving vesicle
-    on the surface of a cell, s, exponential; written by ``settle``, for those that were captured. A vesicle
-    binds at most once in a step, and so it has one time for all its proposals.
+    ``mean`` are the ``receptors`` of all cells, (n, K). ``stay`` is the residence time of each vesicle of
+    ``settle`` on the surface of a cell, s, exponential, for those that were captured. A vesicle binds at most
+    once in a step, and so it has one time for all its proposals.
     """
 
-    def __init__(self, state: State, moving: Vesicles, dt: float, mean: np.ndarray) -> None:
-        self._state, self._moving, self._dt = state, moving, dt
-        self.stay = np.empty(len(moving))
+    def __init__(self, state: State, dt: float, mean: np.ndarray) -> None:
+        self._state, self._dt = state, dt
         self._limited = np.isfinite(mean)
         self._some = self._limited.any(axis=0)
         if not self._some.any():
@@ -186,13 +185,19 @@ class ReceptorBinding:
         return np.divide(free, places.mean[:, kind], out=share, where=self._limited[:, kind])
 
     def settle(
-        self, captures: Sequence[Capture], shares: list[np.ndarray | None], fates: Outcomes, threads: int
+        self,
+        moving: Vesicles,
+        captures: Sequence[Capture],
+        shares: list[np.ndarray | None],
+        fates: Outcomes,
+        threads: int,
     ) -> None:
         """Accept or reject all proposals in ``fates``; rejected vesicles move on to the end of the step.
 
-        ``shares`` are those with which the vesicles moved.
+        ``fates`` are those of the ``moving`` vesicles, which moved with ``shares``.
         """
-        moving, state = self._moving, self._state
+        state = self._state
+        self._moving, self.stay = moving, np.empty(len(moving))
         rows = np.flatnonzero(fates.code == CAPTURED)
         leave = np.array([k.unbinding_rate + k.internalization_rate for k in state.kinds])
         name = state.streams.seed, int(Purpose.SORTING), state.step

@@ -36,6 +36,11 @@ MOTION = "id", "kind", *PLACE, "diffusivity", "start"
 """Columns that motion and capture read; of these `PLACE` and the last one change."""
 
 
+AT_ONCE = 1 << 20
+"""Rows of the table that are moved at a time, so that this needs little memory beside it; a quarter of them
+are added at a time."""
+
+
 class VesicleEngine:
     """Engine of single vesicles; see the module.
 
@@ -69,8 +74,10 @@ class VesicleEngine:
 
     def free(self, state: State) -> np.ndarray:
         """Free vesicles per kind and label, shape (K, L)."""
-        vesicles = state.vesicles
-        return _count(state, vesicles, vesicles.rows(Status.FREE))
+        count = np.zeros((len(state.kinds), len(state.labels)))
+        for first, free in _free(state.vesicles):
+            count_pairs(first + free, state.vesicles.kind, state.vesicles.label, count)
+        return count
 
     def advance(self, state: State, sources: Sources, dt: float) -> TransportResult:
         """Let new vesicles in, move all free ones for ``dt`` seconds, capture some; see ``Engine``.
@@ -80,24 +87,16 @@ class VesicleEngine:
         vesicles = state.vesicles
         state.events.begin(state.time, dt)
         vesicles.check_room(float(sources.released.count.sum() + sources.dosed.count.sum()))
-        old = vesicles.rows(Status.FREE, Status.RETURNING)
-        self._release_returning(state, vesicles, old[vesicles.status[old] == Status.RETURNING], dt)
-        before = len(vesicles)
+        self._release_returning(state, vesicles, vesicles.rows(Status.RETURNING), dt)
         self._release(state, vesicles, sources.released, dt)
         self._dose(state, vesicles, sources.dosed, dt)
         entered = self._enter(state, vesicles, dt)
-        rows = np.concatenate([old, np.arange(before, len(vesicles))])
-        del old
-        moving = vesicles.take(rows, MOTION)
-        fates = Outcomes.of(len(rows))
-        admission = ReceptorBinding(state, moving, dt, self._receptors)
+        admission = ReceptorBinding(state, dt, self._receptors)
         shares = admission.shares()
-        for kind, capture in enumerate(self._captures):
-            mine = np.flatnonzero(moving.kind == kind)
-            capture.move(state, moving, mine, dt, shares[kind], fates, self.threads)
-        admission.settle(self._captures, shares, fates, self.threads)
+        rows, fates = self._move(state, vesicles, shares, dt)
+        moving = vesicles.take(rows, MOTION)
+        admission.settle(moving, self._captures, shares, fates, self.threads)
         vesicles.put(rows, moving, PLACE)
-        vesicles.start[rows] = 0.0
         ended = [np.flatnonzero(fates.code == code) for code in (CAPTURED, CLEARED, ESCAPED)]
         times = [state.time + fates.when[which].astype(np.float64) for which in ended]
         captured, cleared, escaped = (rows[which] for which in ended)
@@ -115,6 +114,24 @@ class VesicleEngine:
         return TransportResult(
             taken.astype(float), _count(state, vesicles, cleared), _count(state, vesicles, escaped), entered
         )
+
+    def _move(
+        self, state: State, vesicles: Vesicles, shares: list[np.ndarray | None], dt: float
+    ) -> tuple[np.ndarray, Outcomes]:
+        """Move all free vesicles, a part at a time; rows and fates of those that do not stay free."""
+        found = []
+        for first, free in _free(vesicles):
+            rows = first + free
+            moving, fates = vesicles.take(rows, MOTION), Outcomes.of(len(rows))
+            for kind, capture in enumerate(self._captures):
+                mine = np.flatnonzero(moving.kind == kind)
+                capture.move(state, moving, mine, dt, shares[kind], fates, self.threads)
+            vesicles.put(rows, moving, PLACE)
+            vesicles.start[rows] = 0.0
+            ended = np.flatnonzero(fates.code)
+            found.append((rows[ended], *(column[ended] for column in fates)))
+        rows, *columns = (np.concatenate(column) for column in zip(*found, strict=True))
+        return rows, Outcomes(*columns)
 
     def _release(self, state: State, vesicles: Vesicles, rows: Emissions, dt: float) -> None:
         """Add the vesicles that donor cells release, at random times within the step."""
@@ -145,13 +162,17 @@ class VesicleEngine:
         dt: float,
     ) -> None:
         """Add vesicles of a kind at the surface of cells, at random times within the step."""
-        new = _new_vesicles(state, kind, name, sizes(state, kind, name))
-        start = _single_precision(dt * state.streams.uniform(Purpose.RELEASE_TIME, name, state.step))
-        place = self._captures[kind].release(state, cell, name, step=0)
-        new["x"], new["y"], new["z"] = place.T
-        time = state.time + start
-        added = vesicles.append(**new, due=np.inf, start=start, donor=donor, host=-1, label=label)
-        state.events.add(event, vesicles, added, time)
+        for first in range(0, len(name), AT_ONCE // 4):
+            some = slice(first, first + AT_ONCE // 4)
+            new = _new_vesicles(state, kind, name[some], sizes(state, kind, name[some]))
+            start = _single_precision(
+                dt * state.streams.uniform(Purpose.RELEASE_TIME, name[some], state.step)
+            )
+            place = self._captures[kind].release(state, cell[some], name[some], step=0)
+            new["x"], new["y"], new["z"] = place.T
+            new |= {"donor": donor if isinstance(donor, int) else donor[some], "label": label[some]}
+            added = vesicles.append(**new, due=np.inf, start=start, host=-1)
+            state.events.add(event, vesicles, added, state.time + start)
 
     def _release_returning(self, state: State, vesicles: Vesicles, rows: np.ndarray, dt: float) -> None:
         """Release the vesicles that unbound or were recycled in the last step, at random times."""
@@ -222,6 +243,12 @@ def _new_vesicles(state: State, kind: int, name: np.ndarray, size: np.ndarray) -
 def _single_precision(start: np.ndarray) -> np.ndarray:
     """Times within a step rounded to single precision, as stored, so that no fate precedes the release."""
     return start.astype(np.float32).astype(np.float64)
+
+
+def _free(vesicles: Vesicles) -> Iterator[tuple[int, np.ndarray]]:
+    """Parts of the table: the first row of each, and the places of its free vesicles in it."""
+    for first in range(0, max(len(vesicles), 1), AT_ONCE):
+        yield first, np.flatnonzero(vesicles.status[first : first + AT_ONCE] == Status.FREE)
 
 
 def _count(state: State, vesicles: Vesicles, rows: np.ndarray) -> np.ndarray:

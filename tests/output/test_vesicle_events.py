@@ -84,24 +84,31 @@ def test_row_groups_are_full_and_follow_each_other(
     assert order.reset_index(drop=True).astype(str).equals(whole.astype(str))
 
 
-def test_rows_that_wait_take_little_memory_and_time(tmp_path: Path) -> None:
-    """Steps of few events do not keep the room for many, and steps without rows keep nothing."""
-    for level, most in (("all", vesicle_events.MOST_PARTS + 1), ("none", 1)):
-        model = ExosomeModel("two_cells", seed=1, overrides=SINGLE | {"clock.step": "10 s"})
-        writer = VesicleEventWriter(tmp_path / level, level=level)
-        (tmp_path / level).mkdir()
-        model.observe(writer)
-        model.run(hours=1)
-        held = sum(column.nbytes for part in writer._waiting for column in part.values())
-        room = {
-            id(c if c.base is None else c.base): (c if c.base is None else c.base).nbytes
-            for part in writer._waiting
-            for c in part.values()
-        }
-        assert len(writer._waiting) <= most
-        assert sum(room.values()) <= 4 / 3 * held + 1
-        assert writer._rows == sum(len(part["event"]) for part in writer._waiting)
+def test_rows_that_wait_take_the_room_of_two_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many groups are written, and of one where there are few rows or none."""
+    for level, size, groups in (("all", 100, 2), ("all", 1 << 19, 1), ("none", 100, 1)):
+        monkeypatch.setattr(vesicle_events, "GROUP", size)
+        folder, made = tmp_path / f"{level}{size}", []
+        folder.mkdir()
+        make = vesicle_events._Group
+
+        def noted(like: dict[str, np.ndarray], make=make, made=made) -> object:
+            made.append(make(like))
+            return made[-1]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(vesicle_events, "_Group", noted)
+            model = ExosomeModel("two_cells", seed=1, overrides=SINGLE)
+            writer = VesicleEventWriter(folder, level=level)
+            model.observe(writer)
+            model.run(hours=1)
+        assert len(made) == groups
+        assert writer._waiting in made
+        assert writer._waiting.used < size
         writer.close()
+        assert writer._waiting is None
+        assert not writer._room
+        assert (pq.ParquetFile(folder / "events.parquet").num_row_groups > 3) == (groups == 2)
 
 
 def test_times_are_multiples_of_a_small_part_of_the_step(runs: dict[str, Path]) -> None:
