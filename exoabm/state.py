@@ -36,7 +36,7 @@ OUTSIDE = (RESERVOIR, DOSE)
 """Origins other than cells."""
 ANY_CELL = "any"
 """The origin of all vesicles that cells released, where origins are not recorded."""
-VESICLES_AT_ONCE = 1 << 18
+VESICLES_AT_ONCE = 1 << 16
 """Single vesicles that are counted in voxels at a time, so that this needs little memory beside them."""
 
 

@@ -42,8 +42,8 @@ BYTES_PER_SIZE = 8 * 4
 """Shares of a size class in bound, endosomal and returning vesicles, and their increments."""
 BYTES_PER_RECORDED_CONTACT = 700
 """Recorded values of a cell that takes vesicles up."""
-BYTES_PER_VESICLE = 105.0
-"""With reserve for growth and during a step, measured: 123 where all are free, 60 where all are at cells."""
+BYTES_PER_VESICLE = 65.0
+"""With reserve for growth and during a step, measured: 68 while the table grows."""
 BYTES_PER_EVENT = 190.0
 """Of events that wait to be written and of as many that are being written, measured."""
 EVENTS_PER_GROUP = 1 << 19

@@ -36,8 +36,8 @@ MOTION = "id", "kind", *PLACE, "diffusivity", "start"
 """Columns that motion and capture read; of these `PLACE` and the last one change."""
 
 
-AT_ONCE = 1 << 20
-"""Rows of the table that are moved at a time, so that this needs little memory beside it; a quarter of them
+AT_ONCE = 1 << 19
+"""Rows of the table that are moved at a time, so that this needs little memory beside it; half as many
 are added at a time."""
 
 
@@ -162,8 +162,8 @@ class VesicleEngine:
         dt: float,
     ) -> None:
         """Add vesicles of a kind at the surface of cells, at random times within the step."""
-        for first in range(0, len(name), AT_ONCE // 4):
-            some = slice(first, first + AT_ONCE // 4)
+        for first in range(0, len(name), AT_ONCE // 2):
+            some = slice(first, first + AT_ONCE // 2)
             new = _new_vesicles(state, kind, name[some], sizes(state, kind, name[some]))
             start = _single_precision(
                 dt * state.streams.uniform(Purpose.RELEASE_TIME, name[some], state.step)

@@ -178,10 +178,11 @@ print(json.dumps([1024 * int(peak.split()[1]), blueprint(loaded, 1).estimate.mem
 
 
 @pytest.mark.parametrize("capture", ["voxel", "membrane"])
-def test_memory_of_a_step_is_near_its_estimate_where_all_vesicles_are_free(capture) -> None:
-    """Twice as many vesicles as are counted in voxels at a time; kernels are compiled before."""
+def test_memory_of_a_step_is_near_its_estimate_where_all_vesicles_are_free(capture, monkeypatch) -> None:
+    """Eight times as many as are moved, and counted in voxels, at a time; kernels are compiled before."""
     model = ExosomeModel("two_cells", seed=1, overrides=SINGLE | {"transport.capture": capture})
-    vesicles, n = model.state.vesicles, 2 * VESICLES_AT_ONCE
+    vesicles, n = model.state.vesicles, 8 * VESICLES_AT_ONCE
+    monkeypatch.setattr("exoabm.transport.vesicle_engine.AT_ONCE", n // 8)
     low, extent = model.state.domain.low, model.state.domain.extent
     nothing = np.zeros((len(model.state.cells), 1, 1))
     none = Sources(Emissions.none(), Returning(nothing, nothing[..., None, :0]), Emissions.none())
