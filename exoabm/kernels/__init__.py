@@ -11,8 +11,6 @@ import tempfile
 from pathlib import Path
 
 import numba
-from numba.core import caching
-from numba.core.runtime import rtsys
 
 
 def _find_cache() -> None:
@@ -55,23 +53,4 @@ def _remove_outdated(folder: Path) -> None:
     made.replace(stamp)
 
 
-def _load_without_compiler() -> None:
-    """Have compiled kernels loaded without numba's compiler, whose 60 modules take 0.15 s.
-
-    numba (0.68) initializes it before it loads any compiled function, and again before it compiles one. Only
-    functions of this package are affected; they hash no texts, for which it would be needed.
-    """
-    load = caching.Cache.load_overload
-
-    def load_overload(self, sig, target_context):  # type: ignore[no-untyped-def]
-        if not self._py_func.__module__.startswith(f"{__name__}."):
-            return load(self, sig, target_context)
-        rtsys.initialize(target_context)
-        with self._guard_against_spurious_io_errors():
-            return self._load_overload(sig, target_context)
-
-    caching.Cache.load_overload = load_overload
-
-
 _find_cache()
-_load_without_compiler()

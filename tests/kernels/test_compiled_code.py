@@ -18,18 +18,13 @@ from exoabm.kernels.called import called
 def calling(x):
     return called(x) + 1.0
 """
-SHOW = """
-import sys
-from exoabm.kernels.calling import calling
-print(calling(1.0), sum(calling.stats.cache_hits.values()), "numba.np.linalg" in sys.modules)
-"""
+SHOW = (
+    "from exoabm.kernels.calling import calling; print(calling(1.0), sum(calling.stats.cache_hits.values()))"
+)
 
 
 def test_a_changed_function_is_compiled_anew_where_another_file_calls_it(tmp_path: Path) -> None:
-    """numba 0.68.1 alone would go on with the earlier code: the file of ``calling`` has not changed.
-
-    Where it has not changed, the compiler is not loaded.
-    """
+    """numba 0.68.1 alone would go on with the earlier code: the file of ``calling`` has not changed."""
     kernels = tmp_path / "exoabm" / "kernels"
     kernels.mkdir(parents=True)
     (kernels.parent / "__init__.py").touch()
@@ -48,4 +43,4 @@ def test_a_changed_function_is_compiled_anew_where_another_file_calls_it(tmp_pat
             check=True,
         )
         shown.append(made.stdout.split())
-    assert shown == [["3.0", "0", "True"], ["3.0", "1", "False"], ["4.0", "0", "True"]]
+    assert shown == [["3.0", "0"], ["3.0", "1"], ["4.0", "0"]]
