@@ -148,11 +148,14 @@ def test_a_lesson_knows_wrong_from_right(reader: Callable[..., Any]) -> None:
     judged = page.locator(".exo-explain .exo-right-answer").inner_text()
     assert "Your prediction “It grows, then keeps its size” is right." in judged
     assert "as many vesicles are cleared as are released" in page.locator(".exo-explain").inner_text()
+    assert page.locator(".exo-guide .exo-answer[disabled]").count() == 3, "a prediction stays as it was"
     page.get_by_role("button", name="Next step").click()
     page.wait_for_selector("text=2. A longer lifetime")
     someone.open()
     page.wait_for_selector("text=2. A longer lifetime")
     page.wait_for_selector("text=0.00 of 2 h")
+    page.locator(".exo-dot").first.click()
+    page.wait_for_selector("text=Run this step again to see its drawing")
     page.get_by_role("button", name="All lessons").click()
     page.wait_for_selector("text=1 of 5 steps done")
     answers = download(someone, "My answers (HTML)").decode()

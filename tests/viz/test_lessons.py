@@ -199,7 +199,7 @@ def test_a_calculation_is_refused_and_either_comma_is_read() -> None:
     _, step = STEPS[NAMES.index("be_the_modeler/second")]
     found = {"taken": 3.0, "balance.taken": 1.5, "readout": 9.0, "balance.readout": 1.0}
     assert step.grade("2,000", found).right
-    assert step.grade("2", found).words == "Correct: your run gives 2."
+    assert step.grade("2", found).words == "Correct: your runs give 2."
     assert step.grade("3/1.5", found) == Verdict(False, "Type one number and no calculation.")
     _, rate = STEPS[NAMES.index("how_far/listeners")]
     assert rate.grade("2.5 1/h", {"extra_h": 2.5, "rate_h": 7.0, "measured": 60.0}).right
@@ -255,6 +255,12 @@ STATED = [
     ("how_far/listeners", "cleared at {} per hour", 4.16, lambda r: 6 * math.log(2)),
     ("how_far/listeners", "bind at {} per hour", 1.8, lambda r: DENSITY * 14 * 3600),
     ("how_far/listeners", "about {} per hour are left", 1.5, lambda r: DENSITY * 14 * 3600 * 6 / 7),
+    (
+        "how_far/listeners",
+        "only about {} per hour",
+        1.0,
+        lambda r: 2700 / _of(r, "how_far/listeners", "free") - 6 * math.log(2),
+    ),
     ("how_far/noise", "√(D/k) = {} µm", 86.2, lambda r: _of(r, "how_far/noise", "law")),
     ("how_far/noise", "about {} vesicles", 650, lambda r: 2700 / (6 * math.log(2))),
     ("donors_and_recipients/remove", "one seventh is {} %", 14.3, lambda r: 100 / 7),
@@ -272,7 +278,6 @@ STATED = [
     ("threshold_and_relay/alone", "tenfold with every {} µm", 40, lambda r: _tenfold(r)),
     ("threshold_and_relay/farther", "about {} µm an hour", 11, lambda r: _front_speed(r)),
     ("block_the_signal/clearance", "from {} to", 0.12, lambda r: HALF_LIFE),
-    ("block_the_signal/clearance", "uptake, about {} per hour", 1.5, lambda r: DENSITY * 14 * 3600 * 6 / 7),
     ("block_the_signal/clearance", "to {} per hour and", 1.2, lambda r: math.log(2) / 0.6),
 ]
 """Results of runs that texts state as numbers: the text around each, the number, and how it is found.

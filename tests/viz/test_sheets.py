@@ -115,6 +115,16 @@ def test_my_answers_are_those_of_the_reader_and_escaped() -> None:
     assert set(PRINTS) == {"sheets", "key", "answers"}
 
 
+def test_numbers_of_my_answers_are_written_as_on_the_page() -> None:
+    for name, typed, written in (
+        ("few_big_or_many_small/many", "1", "1 cell ✓"),
+        ("few_big_or_many_small/single", "12003", "12,003 copies ✓"),
+        ("few_big_or_many_small/single", "about 12e3", "about 12e3 copies ✓"),
+    ):
+        page = printed("answers", Progress(found={name: key_values()[name]}, answers={name: typed}))
+        assert f"<b>Answer.</b> {written}" in page.decode()
+
+
 def test_a_tab_that_is_opened_again_has_its_lesson_and_step() -> None:
     """The step that is shown, also where it is answered, is what the teacher sees."""
     at = Progress().open(FIRST)

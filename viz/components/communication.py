@@ -137,7 +137,9 @@ def _Partners(how: str, rows: tuple[Partner, ...], expected: bool) -> None:
     names = {row.name.partition(", ")[0] for row in rows}
     pairs = len(names) < len(rows)
     cells = all(name.rpartition(" ")[2].isdigit() for name in names)  # else cell types, doses, the reservoir
-    html("h3", text=f"{how} {told(f'{len(names):,}', 'cells' if cells else 'sources')}")
+    partners = told(f"{len(names):,}", "cells" if cells else "sources")
+    total = sum(row.taken_up for row in rows)
+    html("h3", text=f"{how} {partners}: {f'{total:,.1f}' if expected else f'{total:,.0f}'} in all")
     with html("table", "exo-table"):
         with html("thead"), html("tr"):
             for head in ("cell, kind" if pairs else "cell", "taken up", "delivered", when):

@@ -13,6 +13,7 @@ import solara
 from exoabm.scenario.loader import shipped
 from exoabm.viz.components.communication import drawing
 from exoabm.viz.components.widgets import AnswerWidget, Button, DownloadWidget, KeepWidget, html
+from exoabm.viz.results.text_summary import told
 from exoabm.viz.server.classroom import CLASSROOM
 from exoabm.viz.teaching.lesson import LESSONS
 from exoabm.viz.teaching.measures import INSTRUMENTS
@@ -220,7 +221,12 @@ def _Step(
             answers = {**now.answers, key: answer[:80]}
             progress.set(replace(now, found={**now.found, key: own}, answers=answers))
 
+    done = progress.value.found.get(key)
+    locked = bool(guess) and (done is not None or (mine and session.time > 0))
+
     def predict(words: str) -> None:
+        if locked:
+            return
         now = progress.peek()
         progress.set(replace(now, guesses={**now.guesses, key: words}))
 
@@ -232,8 +238,7 @@ def _Step(
     solara.use_effect(show, [key])
     html("h3", text=f"{number + 1}. {step.title}")
     prose(step.read)
-    _show_prediction(step, guess, predict)
-    done = progress.value.found.get(key)
+    _show_prediction(step, guess, locked, predict)
     if not guess and done is None:
         beside(None)
         return
@@ -250,6 +255,10 @@ def _Step(
         prose(step.question(earlier))
         if finished:
             _Check(step, session, check, done is None)
+        if done is not None and verdict.value is None:
+            again = "" if finished else " Run this step again to see its drawing or plot."
+            answer = told(progress.value.answers.get(key, ""), step.unit)
+            html("p", "exo-note", text=f"Your answer was {answer}.{again}")
         _show_reply(verdict.value)
     if done is not None:
         with html("div", "exo-explain"):
@@ -266,14 +275,17 @@ def _show_run(session: Session, mine: bool, words: str, on_run: Callable[[], Non
         html("progress", attributes={"max": "1", "value": share, "aria-label": "Model time of the run"})
 
 
-def _show_prediction(step: Step, guess: str, on_guess: Callable[[str], None]) -> None:
+def _show_prediction(step: Step, guess: str, locked: bool, on_guess: Callable[[str], None]) -> None:
+    """The guesses to choose from; ``locked`` once a run shows the answer."""
     with html("div", "exo-question"):
         html("h4", text="Predict")
         html("p", text=step.predict)
         with html("div", "exo-answers", attributes={"role": "group", "aria-label": "Your prediction"}):
             for words in step.guesses:
                 chosen = guess == words
-                pressed = {"aria-pressed": str(chosen).lower()}
+                pressed: dict[str, Any] = {"aria-pressed": str(chosen).lower()}
+                if locked:
+                    pressed["disabled"] = True
                 class_ = "exo-answer exo-answer-chosen" if chosen else "exo-answer"
                 Button(words, lambda words=words: on_guess(words), class_, pressed)
 

@@ -197,7 +197,11 @@ class Step(Data):
             return Verdict(False, f"Type {one}, in {self.unit}." if self.unit else f"Type {one}.")
         truth = self.right_answer(found)
         if any(self._near(value, truth) for value in values):
-            return Verdict(True, f"Correct: your run gives {self.with_unit(truth)}.")
+            several = re.search(
+                r"[a-z]\.[a-z]", self.truth
+            )  # the answer contains what an earlier step measured
+            made = "your runs give" if several else "your run gives"
+            return Verdict(True, f"Correct: {made} {self.with_unit(truth)}.")
         for mistake in self.mistakes:
             wrong = evaluate(mistake.value, found)
             if any(self._near(value, wrong) for value in values):

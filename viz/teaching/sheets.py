@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exoabm.viz.results.svg import number
+from exoabm.viz.results.text_summary import told
 from exoabm.viz.teaching.lesson import LESSONS, Lesson, Step, evaluate, runs_of
 
 if TYPE_CHECKING:
@@ -246,7 +247,8 @@ def _answer(lesson: Lesson, step: Step, progress: Progress) -> str:
         asked, explained = step.question(every), step.explanation(every)
     except (KeyError, ValueError, ZeroDivisionError):  # kept by another version of the lesson
         return f"{predicted}<p>Answered with an earlier version of this lesson.</p>"
-    answer = f"{progress.answers.get(name, '')} {step.unit}".strip()
+    typed = progress.answers.get(name, "")
+    answer = told(f"{int(typed):,}" if re.fullmatch(r"\d{4,}", typed) else typed, step.unit)
     return (
         f"{predicted}<div><b>Check.</b> {to_html(asked)}</div><p><b>Answer.</b> {escape(answer)} ✓</p>"
         f"{to_html(explained)}"
