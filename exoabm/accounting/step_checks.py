@@ -42,11 +42,11 @@ def book_flows(state: State, sources: Sources, result: TransportResult, uptake: 
 def _book_stocks(state: State, free: np.ndarray) -> None:
     """Set the vesicles in each place at the end of a step; ``free`` (K, L) are those in the medium."""
     balance, vesicles, of_dead = state.balance, state.trafficking, state.lineage.totals
-    balance["free"][:] = free + vesicles.returning.sum(axis=0)
-    balance["bound"][:] = vesicles.bound.sum(axis=0)
-    balance["endosomal"][:] = vesicles.endosomal.sum(axis=0)
+    np.add(free, np.add.reduce(vesicles.returning), out=balance["free"])
+    np.add.reduce(vesicles.bound, out=balance["bound"])
+    np.add.reduce(vesicles.endosomal, out=balance["endosomal"])
     for place in ("lysosomal", "recycled", "delivered"):
-        balance[place][:] = getattr(vesicles, place).sum(axis=0) + of_dead[place]
+        np.add(np.add.reduce(getattr(vesicles, place)), of_dead[place], out=balance[place])
     state.waste_balance.held = float(state.cells.waste.sum())
 
 

@@ -7,6 +7,7 @@ Source: bonsergent2021.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,17 +63,9 @@ def _take_up_expected(state: State, result: TransportResult, dt: float) -> Uptak
     Both pools are advanced exactly, so that the split does not depend on the step.
     """
     way, captured, sizes, arrival = state.trafficking, result.captured, result.captured_sizes, result.arrival
-    coefficients = np.array(
-        [
-            compartment_coefficients(
-                kind.unbinding_rate + kind.internalization_rate,
-                kind.internalization_rate,
-                kind.processing_rate,
-                dt,
-            )
-            for kind in state.kinds
-        ]
-    )[None]
+    coefficients = _coefficients(
+        tuple((k.unbinding_rate, k.internalization_rate, k.processing_rate) for k in state.kinds), dt
+    )
     if arrival is not None:
         coefficients = np.repeat(coefficients, len(captured), axis=0)
         coefficients[..., [1, 4]] = np.where(np.isnan(arrival), coefficients[..., [1, 4]], arrival)
@@ -97,6 +90,12 @@ def _take_up_expected(state: State, result: TransportResult, dt: float) -> Uptak
         compartments.Compartments(*held), compartments.Transfers(*transfers),
     )  # fmt: skip
     return Uptake(*new)
+
+
+@lru_cache(maxsize=16)  # the same in every step of a run
+def _coefficients(rates: tuple[tuple[float, float, float], ...], dt: float) -> np.ndarray:
+    """``compartment_coefficients`` of kinds with these rates: off, into and on, (1, K, 5)."""
+    return np.array([compartment_coefficients(off + into, into, on, dt) for off, into, on in rates])[None]
 
 
 def _by_origin(*arrays: np.ndarray | None) -> list[Any]:

@@ -23,6 +23,7 @@ result has the same bits for any number of threads.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -323,11 +324,8 @@ def flatten(
     check_shape("scratch", scratch, u.shape)
     if scratch.dtype != u.dtype:
         raise ValueError("scratch must have the dtype of u")
-    code = np.zeros(6, dtype=np.int8)
-    code[: 6 if deep else 4] = np.asarray(diffusion.sides)[: 6 if deep else 4]
-    if np.any((code[::2] == PERIODIC) != (code[1::2] == PERIODIC)):
-        raise ValueError("a side is periodic only together with the opposite one")
-    grid = Grid(layers, height, deep, code)
+    sides = tuple(map(int, diffusion.sides))[: 6 if deep else 4]
+    grid = _grid(layers, height, deep, sides)
     value = np.ascontiguousarray(diffusion.side_value, dtype=np.float64)
     check_shape("side_value", value, (labels, 6))
     faces = None
@@ -341,7 +339,17 @@ def flatten(
         faces = faces if deep else (*faces, faces[1])
     rows = layers * height
     flat, flat_scratch = u.reshape(labels, rows, width), scratch.reshape(labels, rows, width)
-    return flat, flat_scratch, grid, value if np.any(code == FIXED) else None, faces
+    return flat, flat_scratch, grid, value if FIXED in sides else None, faces
+
+
+@lru_cache(maxsize=64)  # the same in every step of a run
+def _grid(layers: int, height: int, deep: bool, sides: tuple[int, ...]) -> Grid:
+    """The grid, after checking its sides."""
+    code = np.zeros(6, dtype=np.int8)
+    code[: len(sides)] = sides
+    if np.any((code[::2] == PERIODIC) != (code[1::2] == PERIODIC)):
+        raise ValueError("a side is periodic only together with the opposite one")
+    return Grid(layers, height, deep, code)
 
 
 def by_label(values: Floats | Integers, labels: int) -> Floats:
@@ -366,9 +374,9 @@ def split_range(n: int, parts: int) -> Integers:
 def inflows(u: Field, diffusion: Diffusion) -> Floats:
     """Inflow of each label, (labels), through all FIXED sides in a sub-step."""
     labels, *shape = u.shape
-    sides = np.asarray(diffusion.sides)[: 2 * len(shape)]
-    if FIXED not in sides:
+    if FIXED not in tuple(map(int, diffusion.sides))[: 2 * len(shape)]:
         return np.zeros(labels)
+    sides = np.asarray(diffusion.sides)[: 2 * len(shape)]
     r, value = by_label(diffusion.r, labels), np.asarray(diffusion.side_value)
     return np.array(
         [_inflow(tuple(shape), sides, value[i], r[i], diffusion.conductance) for i in range(labels)]

@@ -10,7 +10,7 @@ in cache when its cells read them.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -365,8 +365,10 @@ def advance_saturable(
     _check(labels, rows, diffusion, slots, entries, source, law, taken, flows)
     groups, cells, volume = len(law.lattice_rate), law.rate.size, float(volume)
     given, (law, occupancy) = occupancy, in_order(entries.order, law, occupancy)
-    most = largest_sum(field.reshape(labels, -1), source, diffusion.side_value, n_sub, groups) / volume
-    limited = occupancy is not None and may_exceed(law, occupancy, most, dt)
+    limited = False
+    if occupancy is not None:
+        most = largest_sum(field.reshape(labels, -1), source, diffusion.side_value, n_sub, groups) / volume
+        limited = may_exceed(law, occupancy, most, dt)
     uptake = _Uptake(
         source, np.empty((groups, slots.voxel.size)), dt / volume * entries.weight, np.zeros((labels, cells)),
         least_weights(entries) if limited else np.ones(cells), last_rows(entries, width, BLOCK_CELLS),
@@ -385,7 +387,7 @@ def advance_saturable(
         (flows, released, inflows(u, diffusion)),
     )  # fmt: skip
     old, new = field, copy
-    with _using(threads):
+    with _using(threads) if threads > 1 else nullcontext():
         for some in substeps(n_sub, field.size):
             (_serial if threads == 1 else _parallel)(old, new, some, *state)
             old, new = (new, old) if some % 2 else (old, new)
@@ -398,10 +400,7 @@ def advance_saturable(
 
 @contextmanager
 def _using(threads: int) -> Iterator[None]:
-    """Within, parallel kernels use so many threads; for one, nothing is set."""
-    if threads == 1:
-        yield
-        return
+    """Within, parallel kernels use so many threads."""
     before = get_num_threads()
     set_num_threads(min(max(threads, 1), config.NUMBA_NUM_THREADS))
     try:

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from exoabm.kernels.diffusion_stencil import Field, Floats, Integers
+from exoabm.kernels.diffusion_stencil import Floats, Integers
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
@@ -179,8 +179,7 @@ class Rates(NamedTuple):
     def of(cls, law: UptakeLaw) -> Rates:
         """At concentrations of 0, before the first sub-step."""
         shape = law.lattice_rate.shape
-        active = np.broadcast_to(law.rate > 0.0, shape)
-        resistance = np.divide(law.rate, law.lattice_rate, out=np.ones(shape), where=active)
+        resistance = np.divide(law.rate, law.lattice_rate, out=np.ones(shape), where=law.rate > 0.0)
         rate, mean, acting = np.zeros((3, *shape))
         return cls(law.rate, resistance, law.saturation, rate, mean, acting)
 
@@ -357,18 +356,6 @@ def may_exceed(law: UptakeLaw, occupancy: Occupancy, most: float, dt: float) -> 
     return bool((fastest * most * occupancy.chain[1] * dt > occupancy.number).any())
 
 
-def largest_sum(u: Field, source: Floats, side_value: Floats, n_sub: int, groups: int) -> float:
-    """Bound of the vesicles per voxel, all labels together, in any sub-step; u is (labels, voxels).
-
-    Diffusion and uptake raise no largest value of a group; sources and sides do.
-    """
-    total = 0.0
-    for group in range(groups):
-        held = _largest(u, group, groups) + n_sub * _largest(source, group, groups)
-        total += held + side_value[group::groups].sum(axis=0).max()
-    return float(total)
-
-
 @njit(**_JIT)
 def _largest(u, group, groups):
     """Largest sum over the labels of a group in a voxel, of u (labels, voxels)."""
@@ -379,3 +366,16 @@ def _largest(u, group, groups):
     for v in range(total.size):
         most = max(most, total[v])
     return most
+
+
+@njit(**_JIT)
+def largest_sum(u, source, side_value, n_sub, groups):
+    """Bound of the vesicles per voxel, all labels together, in any sub-step; u is (labels, voxels).
+
+    Diffusion and uptake raise no largest value of a group; sources and sides (labels, 6) do.
+    """
+    total = 0.0
+    for group in range(groups):
+        held = _largest(u, group, groups) + n_sub * _largest(source, group, groups)
+        total += held + _largest(side_value, group, groups)
+    return total

@@ -35,7 +35,7 @@ from exoabm.state import RESERVOIR
 from exoabm.transport.cell_grid_coupling import Coupling, Weights, couple
 from exoabm.transport.grid_discretization import choose_courant, conductance, is_uniform, substep_rates
 from exoabm.transport.membrane_geometry import MembraneGeometry, membrane_geometry_of
-from exoabm.transport.receptor_binding import Receptors
+from exoabm.transport.receptor_binding import Receptors, shared
 from exoabm.vesicle import most_classes
 
 if TYPE_CHECKING:
@@ -172,6 +172,7 @@ class Continuum:
         self._sites = [_sites(state, kind, walls) for kind in range(len(state.kinds))]
         number = np.column_stack([sites.couplings[0].receptors for sites in self._sites])
         self._receptors = number if np.isfinite(number).any() else None
+        self._pool = shared(state)
 
     def couplings(self, kind: int) -> tuple[Coupling, ...]:
         """Couplings of a vesicle kind, by size class."""
@@ -202,7 +203,7 @@ class Continuum:
         sizes = np.zeros((n, kinds, labels, most))
         result = TransportResult(np.zeros((n, kinds, labels)), *np.zeros((3, kinds, labels)))
         result.captured_sizes = sizes if most > 1 else None
-        receptors = None if self._receptors is None else Receptors(state, self._receptors)
+        receptors = None if self._receptors is None else Receptors(state, self._receptors, self._pool)
         parts = SLICES if any(t.sharing for t in state.types) else 1
         n_sub = [self._substeps(state, kind, dt / parts, receptors) for kind in range(kinds)]
         each = [
@@ -333,12 +334,14 @@ def _sources(state: State, sites: _Sites, sources: Sources, kind: int, parts: np
     release, shares, labels = sites.release, state.kinds[kind].shares, len(state.labels)
     source = np.zeros((labels, len(shares), release.shape[1]))
     weights = release.indptr, release.indices, release.data
-    spread(_of_kind(sources.released, kind), shares, *weights, source)
+    if len(sources.released.kind):
+        spread(_of_kind(sources.released, kind), shares, *weights, source)
     back = sources.returning
     if back.count.any():
         count, part = (np.ascontiguousarray(each[:, kind]) for each in (back.count, back.share))
         spread_back(count, part, shares, *weights, source)
-    spread(_of_kind(sources.dosed, kind), shares, *weights, source)
+    if len(sources.dosed.kind):
+        spread(_of_kind(sources.dosed, kind), shares, *weights, source)
     source /= parts[:, None]
     return source.reshape(labels * len(shares), -1)
 

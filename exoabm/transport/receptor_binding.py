@@ -88,12 +88,15 @@ def shared(state: State) -> np.ndarray:
     return together
 
 
-def free_of_other_kinds(state: State, taken: np.ndarray, kind: int) -> np.ndarray:
-    """Share of the receptors for a kind that other kinds leave free, (n,); ``taken`` (n, K) are occupied."""
+def free_of_other_kinds(state: State, taken: np.ndarray, kind: int, pool: np.ndarray) -> np.ndarray:
+    """Share of the receptors for a kind that other kinds leave free, (n,).
+
+    ``taken`` (n, K) are occupied; ``pool`` is `shared`.
+    """
     share = state.uptake_share()
     if len(state.kinds) == 1:
         return np.ones(len(taken)) if share is None else np.maximum(share, 0.0)
-    others = shared(state)[state.cells.type, kind]
+    others = pool[state.cells.type, kind]
     others[:, kind] = False
     there = 1.0 if share is None else share
     return np.maximum(there - (taken * others).sum(axis=1), 0.0)
@@ -106,10 +109,12 @@ class Receptors:
     ----------
     number : numpy.ndarray
         Receptors of each cell for each kind, (n, K); see `receptors`.
+    pool : numpy.ndarray
+        Kinds that share receptors; see `shared`.
     """
 
-    def __init__(self, state: State, number: np.ndarray) -> None:
-        self._state, self._number = state, number
+    def __init__(self, state: State, number: np.ndarray, pool: np.ndarray) -> None:
+        self._state, self._number, self._pool = state, number, pool
         self._taken = np.ascontiguousarray((state.trafficking.bound.sum(axis=2) / number).T)
         self._pools = np.zeros((len(state.kinds), len(state.cells), 2))
         self._followed: set[int] = set()
@@ -120,7 +125,7 @@ class Receptors:
         vesicle = self._state.kinds[kind]
         leave = vesicle.unbinding_rate + vesicle.internalization_rate
         chain = compartment_coefficients(leave, vesicle.internalization_rate, vesicle.processing_rate, h)
-        there = free_of_other_kinds(self._state, self._taken.T, kind)
+        there = free_of_other_kinds(self._state, self._taken.T, kind, self._pool)
         return Occupancy(there, self._number[:, kind].copy(), chain, self._taken[kind], self._pools[kind])
 
     def arrival(self, captured: np.ndarray) -> np.ndarray | None:
