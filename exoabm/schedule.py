@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from exoabm.accounting.stage_records import Emissions, Returning, Sources, TransportResult, Turnover, Uptake
-from exoabm.accounting.step_checks import book_flows, check_finite, close_step
+from exoabm.accounting.step_checks import book_flows, check_complete, check_finite, close_step
 from exoabm.cells.interventions import give, without_silenced
 from exoabm.cells.motility import move
 from exoabm.cells.responses import respond
@@ -82,6 +82,7 @@ def _commit(step: Step) -> None:
     warn_of_waiting(state, step.dt)
     if step.position is not None or step.turnover:
         step.engine.bind(state)
+    state.in_step = False
 
 
 class Stage(NamedTuple):
@@ -113,7 +114,11 @@ def advance(step: Step) -> None:
     ------
     NumericalError
         If a number of the state is not finite, or a balance does not close.
+    RunFailed
+        If an earlier step of this state was not completed.
     """
+    check_complete(step.state)
+    step.state.in_step = True  # until it is committed
     end = step.state.time + step.dt
     try:
         for stage in STAGES:

@@ -323,6 +323,8 @@ class State:
         Identifiers of cells from a table, None for generated layouts; whether y points down in figures.
     marked_for_death : numpy.ndarray
         Birth ids of cells that die at the end of this step.
+    in_step : bool
+        Whether a step has begun and is not committed; an interrupt or an error leaves it so.
     """
 
     domain: Domain
@@ -361,6 +363,7 @@ class State:
     source: TableCells | None = None
     y_down: bool = False
     marked_for_death: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    in_step: bool = False
 
     def __post_init__(self) -> None:
         self.entrants = np.zeros((DOSED + 1, len(self.kinds)), np.int64)

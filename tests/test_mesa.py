@@ -78,6 +78,25 @@ def test_a_step_that_ends_the_run_or_does_nothing() -> None:
         Idle("signaling", seed=1, overrides=SMALL).run(hours=1)
 
 
+def test_a_model_whose_step_was_interrupted_does_not_go_on(monkeypatch) -> None:
+    """Half of the stages of that step have acted."""
+    model = xo.ExosomeModel("two_cells", seed=1, overrides={"clock.step": "10 min"})
+    model.step()
+    moved = model.engine.advance
+
+    def interrupted(*given: Any) -> None:
+        moved(*given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model.engine, "advance", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.step()
+    monkeypatch.undo()
+    for go_on in (model.step, model.branch):
+        with pytest.raises(xo.ExoError, match=r"the step at 0\.166667 h was not completed"):
+            go_on()
+
+
 def test_agents_that_have_a_step_take_it() -> None:
     """Once a step, in the order in which they were made; by the model's own step, if it has one, alone."""
 

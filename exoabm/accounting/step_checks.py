@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.accounting.contact_table import MEMBRANE_COUNTS
-from exoabm.errors import NumericalError
+from exoabm.errors import NumericalError, RunFailed
 from exoabm.tables.declarations import COUNTED, Event
 from exoabm.vesicle import NON_CELL_ID, Status
 
@@ -131,6 +131,21 @@ TALLIED = "encountered", "taken_up", "unbound"
 """Counts that do not enter the mass balance."""
 SINGLE = "x", "y", "z"
 """Real-valued columns of vesicles that a step changes."""
+
+
+def check_complete(state: State) -> None:
+    """Refuse a state whose step was interrupted: some of its stages have acted, and others have not.
+
+    Raises
+    ------
+    RunFailed
+        With the time of the step.
+    """
+    if state.in_step:
+        raise RunFailed(
+            f"the step at {state.time / 3600:.6g} h was not completed, because of an interrupt or an error; "
+            "make the model anew, or continue from a checkpoint"
+        )
 
 
 def check_finite(state: State, time: float, *, wholly: bool = False) -> None:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError, LongRun, NumericalError
+from exoabm.manifest import MANIFEST, inside
+from exoabm.manifest import write as write_manifest
 from exoabm.output.durable_files import atomic_folder, check_room, put_beside, write_json
 from exoabm.runs.branches import run_from, start_of
 from exoabm.runs.execute import run_to_folder
@@ -131,7 +133,7 @@ def whatif(
         raise InputError(f"at = {at!r}: the change must begin before the end of the runs, {end / 3600:g} h")
     restarts = [time for time, *_ in changes_at]
     moved = _moved(source.scenario, at, begin, end, restarts, gives=silence is None)
-    check_room(out, {AS_IS, CHANGED, DIFFERENCE, ABOUT, PICTURE}, overwrite=overwrite)
+    check_room(out, {AS_IS, CHANGED, DIFFERENCE, ABOUT, PICTURE, MANIFEST}, overwrite=overwrite)
     start = start_of(run, source, seed=seed, at=begin, end=end, changes_at=changes_at)
     if run is not None and start.run is None and begin > 0:
         warnings.warn(start.note, LongRun, stacklevel=3)
@@ -214,6 +216,7 @@ def _compare(out: Path, asked: dict[str, Any], scenario: Scenario) -> dict[str, 
         caption=str(about["pairing"]["sentence"]),
     )
     write_json(out / ABOUT, about)
+    write_manifest(out, list(inside(out)))
     return about
 
 

@@ -10,6 +10,7 @@ import math
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
 from functools import partial
@@ -266,6 +267,10 @@ def stating_how_to_resume(folder: Path) -> Iterator[None]:
 
 
 INTERRUPTED = 130
+SIGNALED = 128
+"""Added to the number of a signal in the exit code."""
+AGAIN = 0.01
+"""Seconds until a signal is sent again whose exception was dropped."""
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
 """What libraries make while they are imported stays; at the default, 700, the search for garbage in it takes
 a sixth of the time of a short run."""
@@ -339,7 +344,23 @@ def _exit_on_signals() -> None:
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, lambda got, _: sys.exit(128 + got))
+            signal.signal(number, lambda got, _: sys.exit(SIGNALED + got))
+    sys.unraisablehook = partial(_deliver_again, sys.unraisablehook)
+
+
+def _deliver_again(usual: Callable[..., None], lost: sys.UnraisableHookArgs) -> None:
+    """Send a signal again whose exception was dropped, as Python does in callbacks of weak references."""
+    code = getattr(lost.exc_value, "code", None)
+    if isinstance(lost.exc_value, KeyboardInterrupt):
+        number = int(signal.SIGINT)
+    elif isinstance(lost.exc_value, SystemExit) and isinstance(code, int) and code > SIGNALED:
+        number = code - SIGNALED
+    else:
+        usual(lost)
+        return
+    again = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
 
 
 def _check_words(words: list[str]) -> None:

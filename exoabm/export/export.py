@@ -24,6 +24,7 @@ from exoabm.export.formats import TABLES as ENDINGS
 from exoabm.export.pairs import long_tables
 from exoabm.manifest import MANIFEST, Fault, fault_list
 from exoabm.output.durable_files import LOCK, atomic_file, atomic_folder, check_new, write_whole, writing_into
+from exoabm.output.run_folder import check_finished
 from exoabm.readers.text_table import PHYSICELL_COLUMNS
 from exoabm.runs.input_tables import copy, tables_of
 from exoabm.runs.provenance import Operation
@@ -79,6 +80,8 @@ def export(
         if fmt is not None or partial:
             raise InputError(f"{to} is the scenario of the run: --format and --partial go with tables")
         return export_run_scenario(run, to, overwrite=overwrite), []
+    if run is None and not (source / PLAN).is_file():
+        check_finished(source)
     found = format_of(to, fmt)
     if found is None:
         if options:

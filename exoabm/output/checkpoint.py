@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exoabm.accounting.step_checks import check_complete
 from exoabm.errors import InputError
 from exoabm.output.durable_files import sync
 from exoabm.output.run_folder import BEFORE, CHECKPOINT, KEPT
@@ -34,6 +35,7 @@ FIXED = frozenset(
         "types",
         "mechanics",
         "max_cells",
+        "in_step",
         "cargos",
         "behaviors",
         "processes",
@@ -165,7 +167,14 @@ def read(folder: Path, name: str = CHECKPOINT) -> tuple[dict[str, Any], dict[str
 
 
 def snapshot(state: State) -> dict[str, np.ndarray]:
-    """Everything of a state that changes, by its path in it; the arrays are not copied."""
+    """Everything of a state that changes, by its path in it; the arrays are not copied.
+
+    Raises
+    ------
+    RunFailed
+        If its last step was not completed.
+    """
+    check_complete(state)
     found = {path: np.asarray(owner[key]) for path, owner, key in _leaves(state)}
     found |= {f"labels/{key}": np.array(getattr(state.labels, key), str) for key in ("names", "types")}
     found["warnings"] = np.array(state.warnings, str)

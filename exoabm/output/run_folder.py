@@ -315,13 +315,16 @@ def _check_free(path: Path, overwrite: bool) -> None:
 
 
 def check_finished(folder: Path) -> None:
-    """Refuse the place of an unfinished run, or the folder of its work, where a finished one is needed.
+    """Refuse the place of an unfinished run, the folder of its work, or one that holds the runs of a what-if.
 
     Raises
     ------
     InputError
-        With the command that resumes it.
+        With the command that resumes it, or the runs inside.
     """
+    if (folder / "whatif.json").is_file():
+        runs = " and ".join(str(folder / name) for name in ("as_is", "changed"))
+        raise InputError(f"{folder} is of `exoabm whatif`: its runs are {runs}")
     place = Path(str(folder if folder.name else folder.absolute()).removesuffix(UNFINISHED))
     work = f"{place}{UNFINISHED}"
     if os.path.lexists(work) and Path(work).is_dir():

@@ -45,6 +45,8 @@ NO_SAMPLES = {
 }
 """What columns are that hold no numbers of particles, and by which words they are known."""
 AVERAGE = re.compile(r"average|mean", re.IGNORECASE)
+SHARE = re.compile(r"%|percent|fraction|\bshare\b|relative|normali[sz]ed", re.IGNORECASE)
+"""A column of shares, which is no second sample beside one of numbers."""
 INSTRUMENTS = ("bincentre(nm)", "size/nm")
 """Headings of NanoSight and ZetaView, in lower case without spaces; another table follows their histogram."""
 LEAST_BINS = 6
@@ -159,11 +161,12 @@ class _Table:
         cells = self.rows[row]
         text = cells[column] if column < len(cells) else ""
         value = _number(text, self.comma)
+        place = f"line {self.first + row}, column {quoted(self.headings[column])} is"
         if value is None:
             what = quoted(text) if text else "blank; a bin without particles is 0"
-            self.fail(
-                f"line {self.first + row}, column {quoted(self.headings[column])} is {what}, not a number"
-            )
+            self.fail(f"{place} {what}, not a number")
+        if value < 0 and column != self.size:
+            self.fail(f"{place} {text}; numbers of particles are 0 or more")
         return value
 
     def sizes(self, columns: Sequence[str], heights: str | None) -> SizeTable:
@@ -235,7 +238,8 @@ class _Table:
         if columns:
             return {options: named[options] for options in columns}
         left: dict[str, list[str]] = {}
-        kept, averages = {}, {}
+        kept: dict[str, int] = {}
+        doubles: dict[str, dict[str, int]] = {"an average": {}, "a share": {}}
         for name, i in named.items():
             heading = re.sub(r"[\W_]+", " ", self.headings[i]).lower()
             why = next((w for w, words in NO_SAMPLES.items() if re.search(words, heading)), "")
@@ -244,12 +248,15 @@ class _Table:
             if why:
                 left.setdefault(why, []).append(name)
             elif AVERAGE.search(heading):
-                averages[name] = i
+                doubles["an average"][name] = i
+            elif SHARE.search(self.headings[i]):
+                doubles["a share"][name] = i
             else:
                 kept[name] = i
-        if kept and averages:
-            left["an average"] = list(averages)
-        kept = kept or averages
+        for why, names in doubles.items():
+            if kept and names:
+                left[why] = list(names)
+            kept = kept or names
         for name, of in self._multiples(kept, rows).items():
             left.setdefault(f"a multiple of {of}", []).append(name)
             del kept[name]

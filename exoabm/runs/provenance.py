@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exoabm.errors import InputError
-from exoabm.parameters import references
+from exoabm.parameters import Quantity, references
 from exoabm.scenario.loader import PATH_KEY, PATH_KEYS, load, shipped
 from exoabm.scenario.schema_fields import entries, plain_data, quantities
 
@@ -97,19 +97,19 @@ def differences(a: LoadedScenario, b: LoadedScenario) -> dict[str, tuple[str, st
     """Keys whose values differ between two scenarios, with both values as text; words do not count."""
     left, right = (_values(loaded) for loaded in (a, b))
     keys = dict.fromkeys([*left, *right])
-    return {
-        key: (left.get(key, "not there"), right.get(key, "not there"))
-        for key in keys
-        if left.get(key) != right.get(key)
-    }
+    absent = (None, "not there")
+    pairs = {key: (left.get(key, absent), right.get(key, absent)) for key in keys}
+    return {key: (a[1], b[1]) for key, (a, b) in pairs.items() if a[0] != b[0]}
 
 
-def _values(loaded: LoadedScenario) -> dict[str, str]:
-    found = {}
+def _values(loaded: LoadedScenario) -> dict[str, tuple[object, str]]:
+    """By key what is compared, for a quantity its value in internal units, and the text."""
+    found: dict[str, tuple[object, str]] = {}
     for key, value in entries(loaded.scenario):
         if value is not None and not key.startswith("info."):
             plain = plain_data(value)
-            found[key] = str(plain["value"] if isinstance(plain, dict) and "value" in plain else plain)
+            text = str(plain["value"] if isinstance(plain, dict) and "value" in plain else plain)
+            found[key] = (float(value) if isinstance(value, Quantity) else text, text)
     return found
 
 

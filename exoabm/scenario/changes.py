@@ -56,6 +56,10 @@ def texts_of(changes: Changes | None, more: Changes | None = None) -> dict[str, 
         If a value is of a type that a scenario cannot hold, or a key is given twice.
     """
     found: dict[str, str] = {}
+    if not isinstance(changes or {}, Mapping):
+        raise InputError(
+            f"changes: give values by key, as in {{'clock.step': '10 min'}}, not {changes!r:.80}"
+        )
     pairs = [*(changes or {}).items(), *((key.replace("__", "."), v) for key, v in (more or {}).items())]
     for key, value in pairs:
         if not isinstance(key, str):

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 TIME = "time_h"
 ARROW = "->"
+MOST_NAMED = 4
+"""Readouts that a message names."""
 _BARE = re.compile(r"[\w.+-]*[\w.+](?: [\w.+-]*[\w.+])*")
 _TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([\w.+-]*[\w.+](?: [\w.+-]*[\w.+])*)|(->|,))')
 _WHOLE = re.compile(r"([A-Za-z]\w*)(?:\[(.*)\])?", re.DOTALL)
@@ -131,7 +133,13 @@ def resolve(text: str, known: Iterable[str], what: str = "readout") -> str:
     InputError
         If it is not written as a readout, or not among them; names a similar one.
     """
-    found, known = str(parse(text)), list(known)
+    known = list(known)
+    try:
+        found = str(parse(text))
+    except InputError as error:
+        quantity = text.strip().partition("[")[0]
+        here = [name for name in known if name.partition("[")[0] == quantity][:MOST_NAMED]
+        raise InputError(f"{error}; here {', '.join(here)}" if here else str(error)) from None
     if found not in known:
         raise InputError(f"{text!r}: no such {what}{did_you_mean(found, known)}")
     return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.errors import InputError, visible
+from exoabm.errors import InputError, did_you_mean, visible
 from exoabm.manifest import demand
 from exoabm.tables.declarations import METRICS, RUN_TABLES, SCHEMA_VERSION, TABLES
 
@@ -65,7 +65,8 @@ class Run:
     def __getattr__(self, name: str) -> Any:
         table = TABLES.get(name)
         if table is None or table not in RUN_TABLES:
-            raise AttributeError(f"a run has no {name!r}")
+            near = "" if name.startswith("_") else did_you_mean(name, dir(self))
+            raise AttributeError(f"a run has no {name!r}{near}")
         return self.table(name)
 
     def __dir__(self) -> list[str]:

@@ -27,11 +27,13 @@ UPTAKE = "cell_type.recipient.uptake_rate"
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs of one hour: ``a``, ``b`` with twice the release, ``same`` as a, ``chance`` with another seed."""
+    """One hour each: ``a``, ``b`` of twice its rate, ``same`` in another unit, ``chance`` of another seed."""
     folder = tmp_path_factory.mktemp("runs")
     chance = {"cell_type.donor.secretion": "poisson"}
-    for name, rate, seed in (("a", 60, 1), ("b", 120, 1), ("same", 60, 1), ("chance", 60, 2)):
-        loaded = load("two_cells", chance | {RATE: f"{rate} / h"})
+    for name, rate, seed in (
+        ("a", "60 / h", 1), ("b", "120 / h", 1), ("same", "1 / min", 1), ("chance", "60 / h", 2)
+    ):  # fmt: skip
+        loaded = load("two_cells", chance | {RATE: rate})
         run_to_folder(loaded, folder / name, seed=seed, hours=1)
     return folder
 

@@ -8,11 +8,13 @@ from small_tissue import LINEAR, SILENT_RELAYS, TOML, loaded
 from typer.testing import CliRunner
 
 import exoabm
+from exoabm.batch.execution.batch_folder import verify
 from exoabm.causal.attribution import attribute
 from exoabm.causal.paths import Paths, paths, write
 from exoabm.causal.whatif import _kept_beside, reasons, whatif
 from exoabm.cli.console import app
 from exoabm.errors import InputError, LongRun, NumericalError, RunFailed
+from exoabm.export.export import export
 from exoabm.manifest import faults
 from exoabm.model import ExosomeModel
 from exoabm.output.checkpoint import snapshot
@@ -103,6 +105,9 @@ def contents(folder):
 def test_twins_from_a_kept_checkpoint_are_those_from_the_start(kept, tmp_path):
     source, options = load(kept), CHANGE | {"seed": 3, "changes_at": [STEP]}
     whole = whatif(source, tmp_path / "whole", **options)
+    assert not verify(tmp_path / "whole")
+    with pytest.raises(InputError, match=r"its runs are .*as_is and .*changed"):
+        export(tmp_path / "whole", tmp_path / "tables")
     short = whatif(source, tmp_path / "short", **options, run=kept)
     assert (whole.about["from_h"], short.about["from_h"]) == (0, 1.5)
     one, other = (contents(tmp_path / name) for name in ("whole", "short"))

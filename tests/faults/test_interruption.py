@@ -191,6 +191,50 @@ def test_a_signal_in_the_middle_of_a_run_leaves_nothing(tmp_path, number, code, 
 # A broken balance.
 
 
+IMPORTING = """
+import os, signal, sys
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "exoabm.cli.run_commands":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupted())
+from exoabm.__main__ import main
+main()
+"""
+DROPPED = """
+import os, signal, sys, time, weakref
+from exoabm.cli import console
+def app(**_):
+    thing = set()
+    kept = weakref.ref(thing, lambda _: (os.kill(os.getpid(), {number}), time.sleep(0)))
+    del thing
+    time.sleep(60)
+console.app = app
+console.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"),
+    [
+        (IMPORTING, 130),
+        (DROPPED.format(number="signal.SIGINT"), 130),
+        (DROPPED.format(number="signal.SIGTERM"), 143),
+    ],
+    ids=["importing", "dropped interrupt", "dropped signal"],
+)
+def test_a_signal_is_answered_while_modules_are_imported(code, exit_code) -> None:
+    """Without a traceback; also one that arrives where Python drops exceptions, in callbacks."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert (done.returncode, done.stderr) == (exit_code, "")
+
+
 @pytest.fixture
 def leak(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the third step on a vesicle in a million is lost."""

@@ -55,6 +55,24 @@ def test_what_is_left_out_is_said():
     )
 
 
+@pytest.mark.parametrize(
+    ("header", "samples"),
+    [("Count,%", ["Count"]), ("a (%),b (%)", ["a (%)", "b (%)"]), ("Average,Number (Percent)", ["Average"])],
+)
+def test_shares_are_no_second_sample_beside_numbers(tmp_path, header, samples):
+    rows = "".join(f"{d},{d},{d / 7:.1f}\n" for d in range(50, 130, 10))
+    (tmp_path / "a.csv").write_text(f"Size (nm),{header}\n{rows}")
+    assert list(read_sizes(tmp_path / "a.csv").samples) == samples
+
+
+def test_a_number_of_particles_below_0_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "Size (nm),Count\n" + "".join(f"{d},{95 - d}\n" for d in range(50, 130, 10))
+    )
+    with pytest.raises(InputError, match="line 7, column 'Count' is -5"):
+        read_sizes(tmp_path / "a.csv")
+
+
 def test_a_blank_bin_is_refused_and_another_column_can_be_chosen():
     with pytest.raises(InputError, match="line 2, column 'b' is blank"):
         read_sizes(CASES / NTA / "nta_blank.csv")

@@ -72,6 +72,8 @@ def test_a_readout_that_a_scenario_has_not_is_told_with_a_similar_one():
     assert resolve("taken_up[a->b]", known) == "taken_up[a -> b]"
     with pytest.raises(InputError, match=r"no such readout; did you mean 'taken_up\[exosome\]'"):
         resolve("taken_up[exosom]", known)
+    with pytest.raises(InputError, match=r"'free': write free\[vesicle_kind\]; here free\[exosome\]"):
+        resolve("free", [*known, "free[exosome]"])
 
 
 def test_rows_of_readouts_become_columns_of_their_tables():

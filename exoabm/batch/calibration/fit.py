@@ -168,7 +168,10 @@ def fit_series(
 def _check(loaded: LoadedScenario, factors: Sequence[Factor], series: Series, replicates: int) -> None:
     known = possible(ExosomeModel(loaded, seed=0), recorded=True)
     for name in series.names:
-        resolve(name, known, "readout of this scenario")
+        try:
+            resolve(name, known, "readout of this scenario")
+        except InputError as error:
+            raise InputError(f"--data, column {error}") from None
     points = int(np.isfinite(series.values).sum())
     if not factors:
         raise InputError("select the parameters to fit with --vary KEY=LO:HI[:log]")

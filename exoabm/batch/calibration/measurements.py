@@ -121,6 +121,8 @@ def read_table(path: Path, censored: str | None = None) -> Table:
     sheet = open_sheet(
         path, TableOptions(format="auto" if path.suffix == ".parquet" else "csv"), MAX_BYTES, MAX_ROWS
     )
+    if not sheet.rows:
+        raise InputError(f"--data {path}: has no rows below its header")
     every, comma = np.arange(sheet.rows), False
     names = [name for name in sheet.names if name]
     if doubled := next((name for name in names if names.count(name) > 1), None):

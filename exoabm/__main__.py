@@ -1,0 +1,23 @@
+"""``exoabm`` and ``python -m exoabm``."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line; an interrupt while it is imported ends the process without a traceback."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # not one that is ignored, as in the background of a shell
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    from exoabm.cli import main as command
+
+    signal.signal(signal.SIGINT, before)
+    command()
+
+
+if __name__ == "__main__":
+    main()
