@@ -57,12 +57,11 @@ class VesicleEventWriter(TableObserver):
 
     def __init__(self, folder: Path, about: Mapping[str, str] | None = None, *, level: str = "all") -> None:
         about = dict(about or {}) | {"resolution": Resolution.CELL.value, "events": level}
-        tables = [TABLES["events"], TABLES["vesicle_cargo"]]
         packed = {
-            t.name: packing(t, [c for c in ("time_s", "vesicle") if c in {x.name for x in t.columns}])
-            for t in tables
+            "events": packing(TABLES["events"], ["time_s", "vesicle"]),
+            "vesicle_cargo": packing(TABLES["vesicle_cargo"], ["vesicle"]),
         }
-        super().__init__(folder, tables, about, packed)
+        super().__init__(folder, [TABLES[name] for name in packed], about, packed)
         self._kept = {"all": np.array(Event), "fates": np.array(FATES), "none": np.array([], int)}[level]
         self._level = level
         self._names = Names.of(None)

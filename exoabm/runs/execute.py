@@ -225,6 +225,8 @@ def complete(
 ) -> RunResult:
     """Run to the end, with changes between steps, and write the final files."""
     about = _about(model, loaded, plan)
+    if model.state.follows_vesicles:
+        keep_little_memory()
     return_memory()
     try:
         _run_to_end(model, plan, progress)
@@ -258,6 +260,20 @@ def return_memory() -> None:
     """Return freed memory to the system, which glibc otherwise keeps; tables and figures need as much."""
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
         library.malloc_trim(0)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Numbers of the options in glibc's ``malloc.h``."""
+
+
+def keep_little_memory() -> None:
+    """Have glibc return arrays of 4 MB and more to the system whenever they are freed.
+
+    With tables that grow it otherwise comes to keep those up to 32 MB, in holes that nothing else fits.
+    """
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
+        library.mallopt(_MMAP_THRESHOLD, 4 << 20)
+        library.mallopt(_TRIM_THRESHOLD, 32 << 20)
 
 
 def _run_to_end(model: ExosomeModel, plan: dict[str, Any], progress: Callable[[float], Any] | None) -> None:

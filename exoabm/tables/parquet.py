@@ -26,7 +26,8 @@ ROWS_PER_GROUP = 1 << 16
 STORED = {"compression": "zstd", "write_page_checksum": True}
 """How every table of a run folder is stored; a damaged page is seen when it is read."""
 LEVEL = 3
-"""Level of Zstandard for packed tables; 5 takes 2 % less room and 1.4 times as long, measured."""
+"""Level of Zstandard for packed tables, and one more for whole numbers, which makes them 3 to 4 % smaller;
+one more for all columns would save 1 % in 1.3 times the time, measured."""
 
 
 def packing(table: Table, bounds: Sequence[str]) -> dict[str, Any]:
@@ -37,7 +38,8 @@ def packing(table: Table, bounds: Sequence[str]) -> dict[str, Any]:
     """
     words = [c.name for c in table.columns if c.dtype == WORD]
     numbers = {c.name: "BYTE_STREAM_SPLIT" for c in table.columns if c.dtype in (WHOLE, REAL)}
-    encoding = {"use_dictionary": words, "column_encoding": numbers, "compression_level": LEVEL}
+    levels = {c.name: LEVEL + (c.dtype == WHOLE) for c in table.columns}
+    encoding = {"use_dictionary": words, "column_encoding": numbers, "compression_level": levels}
     return STORED | encoding | {"write_statistics": [c.name for c in table.columns if c.name in bounds]}
 
 
