@@ -28,6 +28,8 @@ class Frame(Protocol):
 Source = str | Path | Frame | Mapping[str, Any] | LoadedScenario
 """What a scenario is made of: see ``scenario``."""
 CELLS = "table of cells"
+UNNAMED = "__index_level_"
+"""Beginning of the names that Arrow gives to parts of an index without a name."""
 OPTION = re.compile(r"(?<!\S)--(?!set\b)([a-z]+(?:-[a-z]+)*)\b")
 """An option of the command line in the text of an error."""
 BUILT = "built-in-python"
@@ -122,7 +124,8 @@ def scenario_from_table(
     ----------
     table : str, Path or DataFrame
         Of QuPath, Xenium, MERSCOPE, a ``.h5ad``, or any with columns x, y and a type. A DataFrame of pandas
-        or polars has the same columns and is checked in the same way; an index with a name is a column, too.
+        or polars has the same columns and is checked in the same way; an index with a name, or of texts, is
+        a column, too.
     changes, more
         As for ``scenario``; of ``layout`` what the table lacks, such as ``layout__unit="0.65 um"``; others
         apply to the scenario that was made.
@@ -199,7 +202,10 @@ def file_of(table: Frame | str | Path, what: str) -> Iterator[Path]:
         path = Path(home) / f"{type(table).__name__}.parquet"
         try:
             found = pa.table(table.reset_index(named) if named else table)  # type: ignore[attr-defined]
-            columns = [name for name in found.column_names if not name.startswith("__index_level_")]
+            columns = [name for name in found.column_names if not name.startswith(UNNAMED)]
+            index = [field for field in found.schema if field.name == f"{UNNAMED}0__"]
+            if what == CELLS and index and str(index[0].type) in ("string", "large_string"):
+                columns.append(index[0].name)  # names of cells, as in obs of AnnData
             parquet.write_table(found.select(columns).replace_schema_metadata(), path)
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise InputError(f"{type(table).__name__}: no {what}: {error}") from None

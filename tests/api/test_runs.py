@@ -11,6 +11,7 @@ import pytest
 
 import exoabm as xo
 from exoabm.errors import InputError, RunFailed, ScenarioError
+from exoabm.readers.cells import read_cells
 from exoabm.readers.options import AmbiguousTable
 from exoabm.tables.declarations import RUN_TABLES
 
@@ -106,6 +107,12 @@ def test_a_table_in_memory_is_read_as_the_file_of_its_columns(tmp_path: Path) ->
     categories = frame.assign(cell_type=frame.cell_type.astype("category"))
     assert xo.scenario_from_table(categories, changes).scenario.cell_type == found.scenario.cell_type
     assert xo.scenario(frame).name.endswith("DataFrame.parquet")
+    for index, ids in (
+        (list("abc"), list("abc")),
+        ([7, 8, 9], list("123")),
+    ):  # numbers are what a filter left
+        table = xo.scenario_from_table(frame.set_axis(index), changes).table_path()
+        assert read_cells(table).ids == ids
 
 
 @pytest.mark.parametrize(
