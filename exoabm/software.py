@@ -1,7 +1,8 @@
-"""Software and machine that make a result: versions, code, and how they differ from another one's."""
+"""Software and machine that make a result: versions, code, how they differ from another one's, and memory."""
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import platform
@@ -171,3 +172,23 @@ def git_state(package: Path) -> dict[str, Any] | None:
         return {"commit": git(package, "rev-parse", "HEAD"), "changed": bool(changes)}
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def return_memory() -> None:
+    """Return freed memory to the system, which glibc otherwise keeps; tables and figures need as much."""
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
+        library.malloc_trim(0)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Numbers of the options in glibc's ``malloc.h``."""
+
+
+def keep_little_memory() -> None:
+    """Have glibc return arrays of 4 MB and more to the system whenever they are freed.
+
+    With tables that grow it otherwise comes to keep those up to 32 MB, in holes that nothing else fits.
+    """
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
+        library.mallopt(_MMAP_THRESHOLD, 4 << 20)
+        library.mallopt(_TRIM_THRESHOLD, 32 << 20)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import shlex
-import sys
 import tomllib
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -39,7 +37,7 @@ from exoabm.scenario.changes import StepChange, check_step_changes, with_step_ch
 from exoabm.scenario.loader import of_checkpoint, run_of, sha256_of
 from exoabm.scenario.resource_estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.scenario.step_accuracy import late_changes
-from exoabm.software import code, drift, machine, made_with, versions
+from exoabm.software import code, drift, keep_little_memory, machine, made_with, return_memory, versions
 from exoabm.tables.declarations import SCHEMA_VERSION, TABLES
 from exoabm.tables.parquet import write_table
 from exoabm.tables.schema import build, footer, metrics_tables
@@ -254,26 +252,6 @@ def complete(
     readouts = measure(model) if measure is not None else {}
     warnings = (*model.warnings, *folder.notes)
     return RunResult(folder.path, summary, warnings, readouts, model.recognized)
-
-
-def return_memory() -> None:
-    """Return freed memory to the system, which glibc otherwise keeps; tables and figures need as much."""
-    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
-        library.malloc_trim(0)
-
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Numbers of the options in glibc's ``malloc.h``."""
-
-
-def keep_little_memory() -> None:
-    """Have glibc return arrays of 4 MB and more to the system whenever they are freed.
-
-    With tables that grow it otherwise comes to keep those up to 32 MB, in holes that nothing else fits.
-    """
-    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
-        library.mallopt(_MMAP_THRESHOLD, 4 << 20)
-        library.mallopt(_TRIM_THRESHOLD, 32 << 20)
 
 
 def _run_to_end(model: ExosomeModel, plan: dict[str, Any], progress: Callable[[float], Any] | None) -> None:
