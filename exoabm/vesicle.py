@@ -154,7 +154,7 @@ class VesicleKind:
 
     @property
     def endosomal_escape_probability(self) -> float:
-        """Share of the processed, not recycled endosomal vesicles that deliver their cargo."""
+        """Share of the processed, not recycled endosomal vesicles that open to the cytosol."""
         return 0.0 if self.fusion_probability else self.delivery_probability
 
 

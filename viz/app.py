@@ -296,6 +296,15 @@ def _use_seat(page: int, seat: Seat) -> None:
 @solara.component
 def _Header(setup: Setup, on_scenario: Callable[[str], Any]) -> None:
     titles = solara.use_memo(lambda: {n: load(n).scenario.info.title for n in shipped()}, [])
+    answered = solara.use_reactive(0)
+
+    def choose(name: str) -> None:
+        try:
+            if name in titles:
+                on_scenario(name)
+        finally:
+            answered.set(answered.peek() + 1)
+
     with html("header", "exo-head"):
         html("span", "exo-brand", text="exoabm")
         motto = "cell communication through extracellular vesicles"
@@ -309,7 +318,9 @@ def _Header(setup: Setup, on_scenario: Callable[[str], Any]) -> None:
                 [name, f"{title} ({name})" if name in titles else title]
                 for name, title in ({setup.scenario: setup.title} | titles).items()
             ],
-            on_value=lambda name: name in titles and on_scenario(name),
+            on_value=choose,
+            opens=True,
+            answered=answered.value,
         )
         ThemeWidget.element()
 
@@ -329,7 +340,7 @@ def _Workspace(here: Here) -> None:
 
     def again(play: bool) -> None:
         past.set(-1)
-        if here.begin(setup.changed(wanted), play=play):
+        if here.begin(setup.changed(wanted), play=play, speed=session.speed):
             pending.set({})
 
     def open_tab(name: str) -> None:

@@ -176,7 +176,8 @@ def readouts(raw: Mapping[str, Any]) -> dict[str, str]:
     """Readouts that the page offers as the main result, and their titles."""
     found = {f"cells[{name}]": f"number of {spaced(name)} cells" for name in names(raw, "cell_type")}
     return found | {
-        f"delivered[{name}]": f"delivered vesicles: {spaced(name)}" for name in names(raw, "vesicle")
+        f"delivered[{name}]": f"vesicles that opened to the cytosol: {spaced(name)}"
+        for name in names(raw, "vesicle")
     }
 
 

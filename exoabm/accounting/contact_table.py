@@ -74,6 +74,11 @@ class ContactTable:
             if table.used > table.due:
                 packed.append(table.release(np.isin(table.keys[: table.used] >> 32, living, invert=True)))
 
+    def open_edges(self, kind: int) -> tuple[np.ndarray, np.ndarray]:
+        """Recipients and counts of the edges that are not compressed; all edges to living cells are so."""
+        keys, _, _, counts = self.tables[kind].rows()
+        return keys >> 32, counts
+
     def edges(self, kind: int) -> dict[str, np.ndarray]:
         """Columns donor, recipient, first, last and every count, ordered by recipient and donor."""
         parts = [*self.closed[kind].rows(), self.tables[kind].rows()]

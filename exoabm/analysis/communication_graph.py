@@ -220,6 +220,31 @@ def _mean_copies(state: State, delivered: np.ndarray, kind: np.ndarray) -> dict[
     return result
 
 
+def copies_delivered(state: State, kinds: Sequence[int] | None = None) -> dict[str, np.ndarray]:
+    """Copies of each cargo that reached the cytosol of each living cell until now, (n), by its name.
+
+    They are those of all ``kinds`` of vesicles if none are given.
+
+    A vesicle may open to the cytosol without a copy of its cargo. Of single vesicles the copies that came are
+    counted; of expected numbers they are the vesicles that opened times the mean copies in one.
+    """
+    names, living = cargo_names(state.kinds), state.cells.birth_id
+    found = {name: np.zeros(len(living)) for name in names}
+    for k in range(len(state.kinds)) if kinds is None else kinds:
+        kind = state.kinds[k]
+        if not state.follows_vesicles:
+            for cargo in kind.cargo:
+                found[cargo.name] += cargo.copies * state.trafficking.delivered[:, k].sum(axis=1)
+            continue
+        recipient, counts = state.contacts.open_edges(k)
+        row = np.minimum(state.cells.row_of(recipient), len(living) - 1)
+        known = np.flatnonzero(living[row] == recipient) if len(living) else np.zeros(0, np.int64)
+        for cargo in kind.cargo:
+            copies = counts[known, state.contacts.columns.index(f"{COPIES}{cargo.name}")]
+            found[cargo.name] += np.bincount(row[known], copies, len(living))
+    return found
+
+
 SMALLEST = float(np.finfo(float).tiny)
 """Vesicles, below which their reciprocal is not finite and an edge has no uptake."""
 

@@ -1,6 +1,6 @@
 """Uptake by recipient cells: encountered -> bound -> endosomal -> recycled, lysosomal or delivered.
 
-Uptake is not delivery; delivery is not effect. Most vesicles that are taken up do not deliver their cargo.
+Uptake is not delivery; delivery is not effect. Most vesicles that are taken up do not open to the cytosol.
 Source: bonsergent2021.
 """
 

@@ -11,6 +11,7 @@ from scipy.special import gammainc
 
 from exoabm.accounting.mass_balance import PLACES
 from exoabm.analysis.communication import PER_ML
+from exoabm.analysis.communication_graph import copies_delivered
 from exoabm.cargo import CargoClass
 from exoabm.tables.declarations import COMPARTMENTS
 from exoabm.tables.readouts import named, parse
@@ -160,17 +161,14 @@ def outcomes(state: State) -> dict[str, float]:
 
         m_i = sum_k delivered_ik copies_k,    share = mean_i P(Poisson(m_i) >= n_eff)
 
+    Of single vesicles m_i is the number of copies that came, and share the mean of [m_i >= n_eff].
     Delivery is not effect: a cell that received fewer than ``effect_copies`` shows none.
     Both count deliveries until now, independent of responses, whose effect is ``cells.effect``.
     """
     signals = {c.name: c for kind in state.kinds for c in kind.cargo if c.role is CargoClass.SIGNAL}
     if not signals:
         return {}
-    delivered = state.trafficking.delivered.sum(axis=2)
-    carried = {
-        name: np.array([sum(c.copies for c in kind.cargo if c.name == name) for kind in state.kinds])
-        for name in signals
-    }
+    delivered = copies_delivered(state)
     bearing = {
         name: np.array([any(c.name == name for c in kind.cargo) for kind in state.kinds]) for name in signals
     }
@@ -181,10 +179,9 @@ def outcomes(state: State) -> dict[str, float]:
         members = state.cells.type == index
         if not (received and members.any()):
             continue
-        mine = delivered[members]
         for name in received:
-            copies = mine @ carried[name]
-            shows = gammainc(signals[name].effect_copies, copies)
+            copies, enough = delivered[name][members], signals[name].effect_copies
+            shows = copies >= enough if state.follows_vesicles else gammainc(enough, copies)
             for quantity, value in (("copies_delivered_per_cell", copies), ("effect_share", shows)):
                 found[named(quantity, cell_type.name, name)] = float(value.mean())
     return found

@@ -47,7 +47,7 @@ FIELD = ("#FFFFFF", "#E9EEF2", "#CBD7DF", "#A5B8C5", "#7B95A7", "#527389", "#2F5
 """Concentration, from none to most; it ends short of black so that cells stand out on it."""
 
 PLACES = {
-    "delivered": ("delivered", "#A3195B"),
+    "delivered": ("cytosol", "#A3195B"),
     "lysosomal": ("lysosomes", "#1B6E5A"),
     "endosomal": ("endosomes", "#55A68C"),
     "bound": ("bound", "#A9D6C5"),

@@ -131,7 +131,7 @@ class Event(IntEnum):
     UPTAKE = 4  # internalized from the surface of a cell
     DEGRADATION = 5  # degraded in a lysosome
     RECYCLING = 6  # released again from an endosome
-    DELIVERY = 7  # cargo reached the cytosol
+    DELIVERY = 7  # opened to the cytosol
     CLEARANCE = 8  # cleared from the medium, or with the debris of a dead cell
     ESCAPE = 9  # left the domain through a face
     HANDOVER = 10  # left a dividing cell with the daughter's part of the membrane, bound

@@ -166,14 +166,14 @@ def test_names_of_the_page_and_of_commands_are_both_shown(reader: Callable[..., 
     labels = page.locator(".exo-control label")
     assert "ilvs" not in " ".join(labels.all_inner_texts())
     assert labels.last.get_attribute("title") == "cell_type.producer.ilvs_per_mvb"
-    assert "free[vesicle]" in page.locator(".exo-plot figcaption").get_attribute("title")
+    assert "free[vesicle] / cells[producer]" in page.locator(".exo-plot figcaption").get_attribute("title")
 
 
-def test_the_plot_opens_with_the_readout_of_the_scenario(reader: Callable[..., Reader]) -> None:
+def test_the_plot_opens_with_what_the_question_asks_for(reader: Callable[..., Reader]) -> None:
     someone = reader(width=390, height=844).open("?scenario=chemotaxis")
     page = someone.page
     chosen = page.locator(".exo-right .exo-pick option:checked").first
-    assert chosen.inner_text() == "Followers within one cell diameter of the leader"
+    assert chosen.inner_text() == "Mean distance of the followers from the leader"
     someone.go(frames=3)
     page.wait_for_function("document.querySelector('.exo-plot').__vue__.series[0].x.length > 1")
     ends = page.locator(".exo-plot").evaluate(

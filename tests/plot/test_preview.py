@@ -306,7 +306,7 @@ def test_stacked_places_add_up_to_the_emitted(run: Callable[..., xo.ExosomeModel
     free = areas["free"]
     at_end = free[free[:, 0] == rows[-1]["time_h"], 1]
     assert np.ptp(at_end) == pytest.approx(rows[-1]["free[exosome]"], rel=1e-6)
-    assert any(t.get_text().startswith("delivered") for t in ax.texts)
+    assert any(t.get_text().startswith("cytosol") for t in ax.texts)
 
 
 def test_the_end_of_a_run_is_drawn_even_if_it_was_not_recorded(

@@ -295,9 +295,11 @@ def test_the_counts_that_the_pages_quote(counted: Path) -> None:
     events, copies = run.events.to_pandas(), run.vesicle_cargo.to_pandas().set_index("vesicle").copies
     told = events[events.event == "delivery"]
     empty, reached = (copies[told.vesicle] == 0).sum(), told.recipient.nunique()
-    sentence = f"the {len(told)} vesicles that delivered in the counted run, {empty} carried no copy"
+    sentence = (
+        f"the {len(told)} vesicles that opened to the cytosol in the counted run, {empty} carried no copy"
+    )
     assert sentence in text(PAGES["signaling"])
-    assert f"{reached} recipients had a delivery" in text(PAGES["signaling"])
+    assert f"a vesicle opened in {reached} recipients" in text(PAGES["signaling"])
 
 
 def test_the_exact_answer_that_the_pages_quote() -> None:

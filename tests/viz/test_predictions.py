@@ -20,12 +20,13 @@ from exoabm.viz.components.controls import _Judged, verdict
 from exoabm.viz.components.paired_runs import PairedRuns
 from exoabm.viz.components.widgets import CanvasWidget
 from exoabm.viz.parameter_controls import SHARES, controls_of
-from exoabm.viz.results.charts import charts, final_readouts
+from exoabm.viz.results.charts import chart_of, curves, final_readouts
 from exoabm.viz.results.text_summary import recorded_summary
 from exoabm.viz.server import session as session_module
 from exoabm.viz.server.frames import header
 from exoabm.viz.server.session import Session
 from exoabm.viz.setup import Prediction, first_setup, shipped_intro
+from exoabm.viz.teaching.guide import origin_of_numbers, sections
 
 
 @pytest.mark.parametrize("scenario", sorted(shipped()))
@@ -60,6 +61,7 @@ def test_limits_lie_between_answers() -> None:
 
 
 USUAL = {
+    "chemotaxis": ("Farther away", {"cell_type.follower.follows.half_max": "20"}, "Closer to the leader"),
     "competition": (
         "More than 1.5 times as many",
         {"cell_type.recipient.receptor.integrin.number": "430"},
@@ -111,6 +113,16 @@ def test_reasons_with_numbers_hold_for_the_runs() -> None:
     (four, six), (less, later) = sizes
     assert abs((six - later) - (four - less)) <= 5
     assert less / four + 0.05 < later / six
+
+
+def test_waste_without_return_is_at_the_steady_state_that_the_reason_states() -> None:
+    """p / (k_lys + k_exo), with the export rates before and after the change."""
+    prediction = shipped_intro("waste_removal").prediction
+    waste = first_setup("waste_removal").load().scenario.cell_type[0].waste
+    after, before = map(float, re.search(r"hold (\d+) units .* and (\d+) without", prediction.why).groups())
+    (changed,) = map(float, prediction.set.values())
+    for told, export in ((before, waste.export_rate.magnitude), (after, changed)):
+        assert told == round(waste.production.magnitude / (waste.lysosomal_rate.magnitude + export))
 
 
 def test_vesicles_without_uptake_by_phagocytes_are_within_the_stated_range() -> None:
@@ -198,6 +210,7 @@ def test_the_run_of_a_prediction_belongs_to_the_page(leave: str, monkeypatch: py
 
     _, context = reacton.render_fixed(page(), handle_error=False)
     here = pages[0]
+    here.session.value.speed = 3600.0
     for words in ("Less far", "Set the value and run both"):
         buttons = context.find(Html, tag="button").widgets
         next(each for each in buttons if words in each.children).fire_event("click", {})
@@ -205,6 +218,7 @@ def test_the_run_of_a_prediction_belongs_to_the_page(leave: str, monkeypatch: py
         shipped_intro("signaling").prediction.set
     )
     beside, predicted = played
+    assert predicted.speed == 3600.0, "as the reader chose it"
     assert here.session.value is predicted
     if leave == "open a tab":
         here.tab.set("talk")
@@ -245,11 +259,89 @@ def test_the_page_is_said_to_show_the_change_only_while_it_does() -> None:
 def test_the_plot_opens_with_the_readout_of_the_scenario(scenario: str) -> None:
     session = Session(first_setup(scenario).load())
     asked = session._model.scenario.main_readout
-    first = next(iter(charts(session._model, session.looks).values()))
+    first = next(iter(session.charts.values()))
+    assert chart_of(shipped_intro(scenario).prediction, session.charts), "what is judged can be followed"
     assert asked.metric in [line.column for line in first.lines]
     assert len({parse(line.column).quantity for line in first.lines}) == 1, "nothing dwarfs it"
     assert (first.title.lower() == asked.title.lower()) == (len(first.lines) == 1), "of one cell type"
     assert asked.metric in final_readouts(session._model)
+
+
+@pytest.mark.parametrize("scenario", ["chemotaxis", "production"])
+def test_what_is_judged_is_drawn_over_time(scenario: str) -> None:
+    """A mean distance and a ratio, which the metrics do not have."""
+    prediction, session = shipped_intro(scenario).prediction, Session(first_setup(scenario).load())
+    session.play(until=session.end / 8)
+    session._worker.join()
+    chart = session.charts[chart_of(prediction, session.charts)]
+    (line,) = curves(session._model, chart, session.judged.rows)
+    (column,) = (each.column for each in chart.lines)
+    assert column not in session._model.metrics.columns
+    assert len(line["x"]) > 10
+    assert line["x"][-1] > 0.9 * session.time / 3600
+    rows = [final_readouts(session._model)]
+    session.judged.rows[-1:] = []
+    session.judged.note(session._model, session.end)
+    assert session.judged.rows[-1][column] == pytest.approx(prediction.values(rows)[0])
+    session.judged.back_to(0.0)
+    assert [row["time_s"] for row in session.judged.rows] in ([], [0.0])
+
+
+COARSE = {"transport.engine": "continuum", "clock.step": "30 min", "clock.duration": "6 h"}
+
+
+@pytest.mark.parametrize("scenario", [n for n in sorted(shipped()) if not shipped_intro(n).prediction.set])
+def test_the_control_that_is_marked_moves_what_is_judged(scenario: str) -> None:
+    """Of questions without a change; the others change this very control."""
+    prediction, key = shipped_intro(scenario).prediction, shipped_intro(scenario).controls[0]
+    applied = controls_of(first_setup(scenario).load())[key].applied
+    found = []
+    for text in (applied, f"{float(applied) / 2:g}"):
+        model = ExosomeModel(scenario, seed=1, overrides=COARSE | {key: text})
+        model.run()
+        found += prediction.values([final_readouts(model)])
+    assert abs(found[1] / found[0] - 1) > 0.1
+
+
+def test_a_hurried_run_tells_the_time_left_by_its_own_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(first_setup("screening").load())
+    session.speed = 10.0
+    assert session.left > session.end / 11
+    monkeypatch.setattr(Session, "playing", True)
+    session.time, session._hurried, session._begun = 0.75 * session.end, True, (0.0, time.monotonic() - 30)
+    assert session.left == pytest.approx(10, abs=0.5)
+
+
+PAGE_RUNS = {
+    "production": (r"of which ([\d,]+) are free at the end", ["free[vesicle]"]),
+    "relay": (r"(\d+), 121 and 96 of 150", ["responding_cells[relay]"]),
+    "two_cells": (r"ends with (\d+) of\s([\d,]+) taken up", ["taken_up[exosome]", "emitted[exosome]"]),
+}
+
+
+@pytest.mark.parametrize("scenario", PAGE_RUNS)
+def test_texts_tell_what_the_run_of_the_page_has(scenario: str) -> None:
+    pattern, readouts = PAGE_RUNS[scenario]
+    text = shipped()[scenario].with_suffix(".md").read_text(encoding="utf-8")
+    told = [float(number.replace(",", "")) for number in re.search(pattern, text).groups()]
+    model = ExosomeModel(scenario, seed=1, overrides=dict(first_setup(scenario).overrides))
+    model.run()
+    found = final_readouts(model)
+    assert told == [found[name] for name in readouts]
+
+
+@pytest.mark.parametrize("scenario", sorted(shipped()))
+def test_the_text_names_the_command_of_the_run_on_the_page(scenario: str) -> None:
+    setup, note = first_setup(scenario), origin_of_numbers(scenario)
+    assert f"`exoabm run {scenario} --seed 1`" in note
+    assert (f"`{setup.command}`" in note) == bool(setup.overrides or "first run" in note)
+    assert ("transport.engine=vesicles" in note) == ("transport.engine" in dict(setup.overrides))
+
+
+@pytest.mark.parametrize("scenario", sorted(shipped()))
+def test_lists_of_a_text_are_lists(scenario: str) -> None:
+    html = "".join(body for _, body in sections(scenario))
+    assert not re.search(r"^\s*- ", re.sub(r"<pre>.*?</pre>", "", html, flags=re.DOTALL), re.MULTILINE)
 
 
 def test_words_of_a_recorded_frame_are_of_its_time() -> None:
@@ -259,7 +351,7 @@ def test_words_of_a_recorded_frame_are_of_its_time() -> None:
         (session.recording.frames[0], "After 0 min (recorded): 0 vesicles"),
         (
             session._draw(),
-            "After 2.00 h (recorded): about 106 vesicles free in the medium; fewer than 1 delivered",
+            "After 2.00 h (recorded): about 106 vesicles free in the medium; fewer than 1 opened",
         ),
     ):
         assert recorded_summary(header(frame), session.drawn_class).startswith(words)

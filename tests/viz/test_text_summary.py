@@ -105,7 +105,7 @@ def test_what_is_no_vesicle_is_not_called_one() -> None:
     assert f"Of {many(molecules)} drug molecules that arrived" in words
     assert "nanoparticle" not in words, "of which there are none"
     drawn = charts(model, Looks.of_state(model.state))
-    assert drawn["moved"].title == "Vesicles arrived, taken up, delivered"
+    assert drawn["moved"].title == "Vesicles arrived, taken up, opened"
     assert {parse(line.column).names for line in drawn["moved"].lines} == {("vesicle",)}
     assert drawn["moved_drug molecules"].y_label == "drug molecules until now"
     assert {parse(line.column).names for line in drawn["moved_drug molecules"].lines} == {("free",)}
@@ -163,7 +163,7 @@ def test_what_the_dead_took_up_stays_told(bereft: ExosomeModel) -> None:
     state, row = bereft.state, bereft.metrics.iloc[-1]
     words = run_summary(bereft)
     assert f"{many(row['taken_up[exosome]'])} were taken up" in words
-    assert f"{many(row['delivered[exosome]'])} delivered" in words
+    assert f"{many(row['delivered[exosome]'])} opened to the cytosol" in words
     taken = bereft.edges.to_pandas().groupby("recipient").taken_up.sum()
     assert f"by {(taken >= 1).sum()} of 40 cells that can or could" in words
     living = state.trafficking.taken_up.sum()
@@ -190,7 +190,7 @@ def test_a_cell_tells_sorts_apart() -> None:
     [
         ("0", "vesicles that arrived", "0 vesicles that arrived"),
         ("1", "vesicles that arrived", "1 vesicle that arrived"),
-        ("1", "delivered their cargo", "1 delivered its cargo"),
+        ("1", "opened to their cytosol", "1 opened to its cytosol"),
         ("1", "drug molecules taken up", "1 drug molecule taken up"),
         ("about 1", "are free", "about 1 is free"),
         ("11", "cells", "11 cells"),

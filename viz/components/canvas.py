@@ -10,7 +10,7 @@ import solara
 from exoabm.plot.palette import FIELD, PLACES, Role, rgb, to_hex
 from exoabm.runs.measured_runtime import WORTH_A_PROBE, rounded_duration
 from exoabm.viz.components.widgets import CanvasWidget, ChoiceWidget, PlayerWidget, PlotWidget, html
-from exoabm.viz.results.charts import charts, curves
+from exoabm.viz.results.charts import curves
 from exoabm.viz.results.text_summary import PREPARING, present_classes, recorded_summary, run_summary
 from exoabm.viz.server.frames import FULL, PAINTED, beyond, header
 from exoabm.viz.server.session import SPEEDS
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from exoabm.domain import Domain
     from exoabm.plot.palette import Looks
     from exoabm.state import State
-    from exoabm.viz.results.charts import Chart
     from exoabm.viz.server.session import Session
 
 _SHAPES = {Role.SENDS: "triangle", Role.TAKES_UP: "circle", Role.BOTH: "square", Role.NEITHER: "diamond"}
@@ -259,6 +258,7 @@ def _player(
         time_h=time_h,
         end_h=session.end / 3600,
         left=rounded_duration(session.left) if lasts else "",
+        hurried=session.hurried,
         speed=session.speed,
         speeds=sorted({*SPEEDS, session.speed}),
         times=[round(header(f).time / 3600, 4) for f in list(session.recording.frames)],
@@ -279,14 +279,10 @@ def Curves(session: Session, pulse: solara.Reactive[int], first: str = "") -> No
     _ = pulse.value  # made again as the run goes on
     chart = solara.use_reactive("")
 
-    def plots_of_model() -> dict[str, Chart]:
-        with session.reading() as model:
-            return charts(model, session.looks)
-
-    plots = solara.use_memo(plots_of_model, [id(session)])
+    plots = session.charts
     shown = next((name for name in (chart.value, first) if name in plots), next(iter(plots)))
     with session.reading() as model:
-        lines = curves(model, plots[shown])
+        lines = curves(model, plots[shown], session.judged.rows)
     with html("section", "exo-card"):
         ChoiceWidget.element(
             label="Plot",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import solara
 
 from exoabm.viz.components.widgets import Button, ChoiceWidget, PlotWidget, html
-from exoabm.viz.results.communication_data import COUNTS, CommunicationData, meaning
+from exoabm.viz.results.communication_data import COUNTS, CommunicationData
 from exoabm.viz.results.communication_views import VIEWS, tissue
 from exoabm.viz.results.svg import PAGE
 from exoabm.viz.results.text_summary import CellSummary, Partner, many, present_classes, told
@@ -76,8 +76,7 @@ def Panels(links: CommunicationData, particle_classes: Sequence[str], at: solara
         html(
             "p",
             "exo-note",
-            text=f"From {links.of}, at {links.hours:.2f} h: "
-            f"{meaning(count.value).replace('vesicles', links.what)}.",
+            text=f"From {links.of}, at {links.hours:.2f} h: {links.meaning(count.value)}.",
             attributes={"title": f"Column {count.value} of edges.parquet{rows}"},
         )
         words = "Hide the numbers" if numbers.value else "Show the numbers"
@@ -142,7 +141,7 @@ def _Partners(how: str, rows: tuple[Partner, ...], expected: bool) -> None:
     html("h3", text=f"{how} {partners}: {f'{total:,.1f}' if expected else f'{total:,.0f}'} in all")
     with html("table", "exo-table"):
         with html("thead"), html("tr"):
-            for head in ("cell, kind" if pairs else "cell", "taken up", "delivered", when):
+            for head in ("cell, kind" if pairs else "cell", "taken up", "to the cytosol", when):
                 html("th", text=head, attributes={"scope": "col"})
         with html("tbody"):
             for name, taken, delivered, first in rows[:most]:

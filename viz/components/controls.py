@@ -10,6 +10,7 @@ from exoabm.errors import ExoError, InputError
 from exoabm.viz.components.canvas import Curves
 from exoabm.viz.components.paired_runs import PairedRuns
 from exoabm.viz.components.widgets import Button, ControlsWidget, html
+from exoabm.viz.results.charts import chart_of
 from exoabm.viz.results.svg import number
 from exoabm.viz.results.text_summary import told
 from exoabm.viz.setup import first_setup, intro_of, judged
@@ -65,7 +66,8 @@ def Question(
             problem.set(str(error))
             return
         made.listen(lambda: other.set(other.peek() + 1))
-        begin(made.setups[-1], as_made=made.sessions[-1])  # before it is looked for on the page
+        shown = made.sessions[-1]
+        begin(made.setups[-1], as_made=shown, speed=session.speed)  # before it is looked for on the page
         runs.set(made)
         made.finish()
 
@@ -250,4 +252,5 @@ def scenario_controls(
     card = Controls(controls, intro.controls, pending, on_valid=lambda: problem.set(""))
     with card.key(f"controls-{setup.scenario}"):
         if with_curves:
-            Curves(session, pulse)
+            asked = intro.prediction
+            Curves(session, pulse, "" if asked is None else chart_of(asked, session.charts))

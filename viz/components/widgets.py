@@ -113,6 +113,7 @@ class PlayerWidget(_Widget):
     time_h = Float(0.0).tag(sync=True)
     end_h = Float(0.0).tag(sync=True)
     left = Unicode("").tag(sync=True)
+    hurried = Bool(False).tag(sync=True)
     speed = Float(60.0).tag(sync=True)
     speeds: Items = Items().tag(sync=True)
     times: Items = Items().tag(sync=True)
@@ -191,9 +192,14 @@ class EditorWidget(_Widget):
 
 
 class ChoiceWidget(_Widget):
-    """A menu of (value, words); ``label`` is for screen readers."""
+    """A menu of (value, words); ``label`` is for screen readers.
+
+    With ``opens`` a choice replaces what is below: that is hidden until ``answered`` is another number.
+    """
 
     template_file = (__file__, "choice.vue")
+    opens = Bool(False).tag(sync=True)
+    answered = Int(0).tag(sync=True)
     label = Unicode("").tag(sync=True)
     value = Unicode("").tag(sync=True)
     options: Items = Items().tag(sync=True)

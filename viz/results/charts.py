@@ -16,16 +16,23 @@ from exoabm.plot.palette import COOL, MUTED, OTHER, PLACES, WARM, Style, rgb, to
 from exoabm.plot.scales import capitalized
 from exoabm.tables.readouts import named, parse
 from exoabm.vesicle import cargo_names
-from exoabm.viz.results.text_summary import common_name, particle_classes, present_classes, present_kinds
+from exoabm.viz.results.text_summary import (
+    common_name,
+    delivered_words,
+    particle_classes,
+    present_classes,
+    present_kinds,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from exoabm.model import ExosomeModel
     from exoabm.plot.palette import Looks
     from exoabm.scenario.schema import Scenario
     from exoabm.state import State
     from exoabm.tables.readouts import Readout
+    from exoabm.viz.setup import Prediction
 
 
 _BY_TYPE = (
@@ -54,6 +61,8 @@ _PLACES = {
 _DASHES = ("", "7 4", "2 3")
 """Of the first, the second and further kinds of particles."""
 MOST_POINTS = 240
+JUDGED = "judged"
+"""Name of the plot of what a prediction asks for where no other plot has it."""
 
 
 class Line(NamedTuple):
@@ -74,8 +83,11 @@ class Chart:
     lines: tuple[Line, ...]
 
 
-def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
-    """The plots that a model has, by a short name; the first has the readout of the scenario."""
+def charts(model: ExosomeModel, looks: Looks, asked: Prediction | None = None) -> dict[str, Chart]:
+    """The plots that a model has, by a short name; the first has the readout of the scenario.
+
+    Where none has what a prediction asks for, it has one of its own.
+    """
     state = model.state
     kinds = present_kinds(model.scenario)
     came = "released" if any(t.donates for t in state.types) else "arrived"
@@ -88,12 +100,13 @@ def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
     found: dict[str, Chart] = {}
     for particles, group in groups:  # each in a plot of its own: molecules outnumber vesicles by far
         moved, places = [], []
+        ended = delivered_words(particles).removeprefix("were ")
         for kind, dash in zip(group, cycle(_DASHES), strict=False):
             of = f", {kind}" if len(group) > 1 else ""
             moved += [
                 Line(f"{came}{of}", named("emitted", kind), OTHER, dash),
                 Line(f"taken up{of}", named("taken_up", kind), _PLACES["lysosomal"], dash),
-                Line(f"delivered{of}", named("delivered", kind), PLACES["delivered"][1], dash),
+                Line(f"{ended}{of}", named("delivered", kind), PLACES["delivered"][1], dash),
             ]
             places += [
                 Line(f"{PLACES[p][0]}{of}", named(p, kind), color, dash)
@@ -102,13 +115,15 @@ def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
             ]
         key = f"_{particles}" if found else ""
         whose = f"{particles} {came}" if len(groups) > 1 else came
-        title = f"{whose[0].upper()}{whose[1:]}, taken up, delivered"
+        title = f"{capitalized(whose)}, taken up, {ended.partition(' ')[0]}"
         found[f"moved{key}"] = Chart(title, f"{particles} until now", tuple(moved))
         found[f"places{key}"] = Chart(f"Where the {particles} are", particles, tuple(places))
     drawn = [style for style, there in zip(*looks, strict=True) if there and style.named]
     takers = [s for s in drawn if np.any(_type(state, s).uptake_rate > 0)]
     if takers:
-        lines = tuple(Line(s.name, named("taken_up_per_cell", s.name), s.color) for s in takers)
+        lines = tuple(
+            Line(s.name.replace("_", " "), named("taken_up_per_cell", s.name), s.color) for s in takers
+        )
         what = " and ".join(name for name, _ in groups)
         found["each"] = Chart("Taken up per cell", f"{what} until now, mean over living cells", lines)
     row = measure(state)
@@ -126,7 +141,27 @@ def charts(model: ExosomeModel, looks: Looks) -> dict[str, Chart]:
     if wasting:
         lines = _by_type(wasting, row, "waste_units_per_cell")
         found["waste"] = Chart("Waste in the cells", "waste units per cell", lines)
-    return _with_main_first(model.scenario, found)
+    found = _with_main_first(model.scenario, found)
+    if asked is not None and not chart_of(asked, found):
+        label = capitalized(asked.label)
+        line = Line(label, _column(asked), PLACES["delivered"][1])
+        found[JUDGED] = Chart(label, asked.unit or asked.label, (line,))
+    return found
+
+
+def chart_of(asked: Prediction, found: Mapping[str, Chart]) -> str:
+    """The name of a plot of what a prediction asks for, of one quantity alone; "" if there is none."""
+    quantity = asked.readout.partition("[")[0]
+    for key, chart in found.items():
+        columns = [line.column for line in chart.lines]
+        if _column(asked) in columns and all(name.partition("[")[0] == quantity for name in columns):
+            return key
+    return ""
+
+
+def _column(asked: Prediction) -> str:
+    """What a prediction asks for, as a column: a readout, or one over another."""
+    return f"{asked.readout} / {asked.over}" if asked.over else asked.readout
 
 
 def _with_main_first(scenario: Scenario, found: dict[str, Chart]) -> dict[str, Chart]:
@@ -150,9 +185,15 @@ def _with_main_first(scenario: Scenario, found: dict[str, Chart]) -> dict[str, C
     return {key: found[key] if len(lines) > 1 else alone} | {k: c for k, c in found.items() if k != key}
 
 
-def curves(model: ExosomeModel, chart: Chart) -> list[dict[str, Any]]:
-    """The curves of a chart until now, thinned to ``MOST_POINTS``; the last point is the present."""
-    rows = [*model.history.rows, measure(model.state)]
+def curves(
+    model: ExosomeModel, chart: Chart, judged: Sequence[Mapping[str, float]] = ()
+) -> list[dict[str, Any]]:
+    """The curves of a chart until now, thinned to ``MOST_POINTS``; the last point is the present.
+
+    ``judged`` are the rows of a plot that the metrics do not have.
+    """
+    own = bool(judged) and chart.lines[0].column in judged[-1]
+    rows = judged if own else [*model.history.rows, measure(model.state)]
     rows = [*rows[:: max(1, len(rows) // MOST_POINTS)], rows[-1]]
     return [
         {
@@ -165,6 +206,27 @@ def curves(model: ExosomeModel, chart: Chart) -> list[dict[str, Any]]:
         }
         for name, column, color, dash in chart.lines
     ]
+
+
+class JudgedCurve:
+    """What a prediction asks for over time, in ``rows`` of its own, where the metrics do not have it."""
+
+    def __init__(self, asked: Prediction | None, model: ExosomeModel) -> None:
+        self.asked = asked if asked is not None and _column(asked) not in measure(model.state) else None
+        self.rows: list[dict[str, float]] = []
+
+    def note(self, model: ExosomeModel, end: float) -> None:
+        """Add the present moment, if it is due: ``MOST_POINTS`` times until ``end`` (s), and then."""
+        time = model.state.time
+        latest = self.rows[-1]["time_s"] if self.rows else -end
+        if self.asked is not None and (time - latest >= end / MOST_POINTS or latest < time >= end):
+            (value,) = self.asked.values([final_readouts(model)])
+            if not np.isnan(value):
+                self.rows.append({"time_s": time, "time_h": time / 3600, _column(self.asked): value})
+
+    def back_to(self, time: float) -> None:
+        """Forget what came after a time in s."""
+        self.rows = [row for row in self.rows if row["time_s"] <= time]
 
 
 def final_readouts(model: ExosomeModel) -> dict[str, float]:
@@ -187,7 +249,9 @@ def final_readouts(model: ExosomeModel) -> dict[str, float]:
 def _by_type(drawn: Iterable[Style], row: Mapping[str, float], quantity: str, *of: str) -> tuple[Line, ...]:
     """A curve for each cell type that has this quantity."""
     return tuple(
-        Line(s.name, readout, s.color) for s in drawn if (readout := named(quantity, s.name, *of)) in row
+        Line(s.name.replace("_", " "), readout, s.color)
+        for s in drawn
+        if (readout := named(quantity, s.name, *of)) in row
     )
 
 
@@ -226,7 +290,7 @@ _OF_KIND = {
     "endosomal": "in endosomes",
     "lysosomal": "degraded in lysosomes",
     "recycled": "released again",
-    "delivered": "delivered",
+    "delivered": "that reached the cytosol",
     "cleared": "cleared",
     "escaped": "escaped",
     "taken_up": "taken up",
@@ -240,7 +304,7 @@ _OF_TYPE = {
     "arrived_cells": "cells that arrived",
     "released_per_cell": "{} released per cell",
     "taken_up_per_cell": "{} taken up per cell",
-    "delivered_per_cell": "{} delivered per cell",
+    "delivered_per_cell": "{} that reached the cytosol per cell",
 }
 _OF_CARGO = {
     "copies_per_cell": "copies of {} per cell",

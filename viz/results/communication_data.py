@@ -28,7 +28,13 @@ from exoabm.state import RESERVOIR
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.run_tables import Run
 from exoabm.viz.results.svg import number
-from exoabm.viz.results.text_summary import drawn_class, present_classes, told
+from exoabm.viz.results.text_summary import (
+    OPENED,
+    delivered_words,
+    drawn_class,
+    present_classes,
+    told,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,13 +46,13 @@ if TYPE_CHECKING:
 
 COUNTS = {
     "taken_up": "vesicles taken up",
-    "delivered": "vesicles that delivered",
+    "delivered": "vesicles that {}",
     "encountered": "vesicles encountered",
     "bound": "vesicles bound now",
     "lysosomal": "vesicles degraded",
     "recycled": "vesicles recycled",
 }
-"""Columns that a view can show, in the order of the menu, in words."""
+"""Columns that a view can show, in the order of the menu, in words; those at {} depend on the particles."""
 UNKNOWN = -1
 
 
@@ -180,7 +186,12 @@ class CommunicationData:
 
     def words(self, count: str) -> str:
         """One of ``COUNTS`` in words, with the name of these particles."""
-        return COUNTS[count].replace("vesicles", self.what)
+        return COUNTS[count].replace("vesicles", self.what).format(delivered_words(self.what))
+
+    def meaning(self, count: str) -> str:
+        """Meaning of a count, from the description of the table, with the name of these particles."""
+        words = next(column.meaning for column in TABLES["edges"].columns if column.name == count)
+        return words.replace("vesicles", self.what).replace(OPENED, delivered_words(self.what))
 
     def amount(self, value: float, count: str) -> str:
         """A number of a count with its words."""
@@ -434,11 +445,6 @@ def _nearest(space: Space, points: np.ndarray, targets: np.ndarray) -> np.ndarra
         shift[axis] = space.size[axis]
         images = np.concatenate([images, images + shift, images - shift])
     return np.asarray(cKDTree(images).query(points)[0])
-
-
-def meaning(count: str) -> str:
-    """Meaning of a count, from the description of the table."""
-    return next(column.meaning for column in TABLES["edges"].columns if column.name == count)
 
 
 def named(names: Sequence[str]) -> list[str]:

@@ -356,12 +356,12 @@ def strength_words(links: CommunicationData, count: str) -> str:
     if half == 0:
         return (
             f"Most {links.words(count)} stayed among cells of the sending type, where only the type of "
-            f"the sender is known; nine tenths went up to {number(most)} µm, measured to {to}."
+            f"the sender is known; nine tenths are on links of up to {number(most)} µm, measured to {to}."
         )
     apart = ", without those of the cell itself" if links.by_cell and _own(links, count) else ""
     return (
-        f"Half of all {links.words(count)}{apart} went up to {number(half)} µm, nine tenths up to "
-        f"{number(most)} µm, measured to {to}."
+        f"Half of all {links.words(count)}{apart} are on links of up to {number(half)} µm, nine tenths on "
+        f"links of up to {number(most)} µm, measured to {to}."
     )
 
 

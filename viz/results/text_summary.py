@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from exoabm.analysis.communication_graph import UNKNOWN, all_cells, edges_of
+from exoabm.analysis.communication_graph import UNKNOWN, all_cells, copies_delivered, edges_of
+from exoabm.cargo import CargoClass
 from exoabm.output.cells import over_lives
 from exoabm.state import OUTSIDE, Resolution
-from exoabm.vesicle import PARTICLES
+from exoabm.vesicle import PARTICLES, cargo_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -38,7 +39,7 @@ ORIGINS = {"cell_type": "records donors by type only", "none": "does not record 
 
 
 def run_summary(model: ExosomeModel) -> str:
-    """One sentence for each class of particles: how many are free, taken up and delivered."""
+    """One sentence for each class of particles: how many are free, were taken up, and came to the cytosol."""
     state = model.state
     emitted = state.balance.emitted.sum(axis=1)
     here = [each for each in particle_classes(model.scenario) if emitted[list(each.kinds)].sum() > 0]
@@ -72,8 +73,28 @@ def _fates(state: State, particles: ParticleClass) -> str:
         share = share if reached else ", fewer than one "
         who = f"the {them}" if could == 1 else f"{reached:,} of {them}" if reached else f"each of the {them}"
         uptake = f"{told(many(total), 'were taken up')}{share}by {who}"
-    left = f"; {many(escaped)} escaped" if escaped > 0 else ""
-    return f"{first}; {uptake}; {told(many(delivered), particles.delivered)}{left}"
+    left = f"; {many(escaped)} escaped through open faces" if escaped > 0 else ""
+    ended = f"{told(many(delivered), particles.delivered)}{_brought_copies(state, particles)}"
+    return f"{first}; {uptake}; {ended}{left}"
+
+
+def _brought_copies(state: State, particles: ParticleClass) -> str:
+    """The copies that vesicles of a class delivered, in words: many of those that opened may be empty.
+
+    Waste is left out, since it enters a cell by whichever route; so are molecules, each a copy itself.
+    """
+    if not particles.opens:
+        return ""
+    edges, kinds = edges_of(state), list(particles.kinds)
+    waste = {cargo.name for cargo in state.cargos if cargo.role is CargoClass.WASTE}
+    mine = np.isin(edges.kind, kinds)
+    counts = [
+        (name, told(many(float(edges.copies[name][mine].sum())), "copies"))
+        for name in cargo_names([state.kinds[k] for k in kinds])
+        if name not in waste
+    ]
+    words = " and ".join(f"{count} of {name.replace('_', ' ')}" for name, count in counts)
+    return f" and delivered {words}" if words else ""
 
 
 def _origin(state: State, kinds: list[int]) -> str:
@@ -85,7 +106,7 @@ def _origin(state: State, kinds: list[int]) -> str:
 
 
 class Partner(NamedTuple):
-    """A cell or type at the other end of an edge: numbers taken up and delivered, first encounter in h."""
+    """A cell or type at the other end of an edge: taken up, in the cytosol, first encounter in h."""
 
     name: str
     taken_up: float
@@ -201,9 +222,12 @@ def _facts(state: State, row: int, classes: Iterable[ParticleClass]) -> Iterator
             ("on its surface", counts.bound),
             ("taken up", counts.taken_up),
             ("in lysosomes", counts.lysosomal),
-            ("delivered", counts.delivered),
+            (each.delivered.removeprefix("were "), counts.delivered),
         ):
             yield f"{words}{of}", many(float(values[row, list(each.kinds)].sum()))
+    if np.any(cell_type.uptake_rate > 0):
+        for name, copies in copies_delivered(state).items():
+            yield f"copies of {name.replace('_', ' ')} delivered", many(float(copies[row]))
     if cell_type.waste is not None:
         yield "waste", f"{state.cells.waste[row]:.1f} units"
 
@@ -273,20 +297,27 @@ def told(count: str, words: str) -> str:
     return f"{count} {words}".strip()
 
 
+OPENED = "opened to the cytosol"
+"""What ``delivered`` counts of vesicles: their content reached the cytosol, be it with cargo or without."""
 _DELIVERED = {
-    None: "delivered their cargo",
-    "lnp": "delivered their cargo",
+    None: OPENED,
+    "lnp": OPENED,
     "free_drug": "reached their site of action",
     "soluble_factor": "were sensed",
 }
 
 
 class ParticleClass(NamedTuple):
-    """Vesicle kinds of one name, and the words for those that were delivered."""
+    """Vesicle kinds of one name, and the words for those that the column ``delivered`` counts."""
 
     name: str
     delivered: str
     kinds: tuple[int, ...]
+
+    @property
+    def opens(self) -> bool:
+        """Whether they are vesicles, of which some may be empty."""
+        return self.delivered == OPENED
 
 
 def particle_classes(scenario: Scenario) -> tuple[ParticleClass, ...]:
@@ -300,6 +331,11 @@ def particle_classes(scenario: Scenario) -> tuple[ParticleClass, ...]:
         for each, words in _DELIVERED.items()
         if kinds[each]
     )
+
+
+def delivered_words(name: str) -> str:
+    """The words for particles of this name that the column ``delivered`` counts."""
+    return next(_DELIVERED[each] for each in _DELIVERED if PARTICLES[each] == name)
 
 
 def common_name(scenario: Scenario) -> str:

@@ -9,7 +9,7 @@ Everything is little-endian, and arrays stand in the order of their alignment::
     dots      uint16 (m, 2)   free vesicles, likewise
     type      uint8 (n)       index of the cell type
     received  uint8 (n)       vesicles taken up until now, 255 log(1 + N) / log(1 + FULL)
-    stage     uint8 (n)       0 nothing yet, 1 took vesicles up, 2 cargo delivered
+    stage     uint8 (n)       0 nothing yet, 1 took vesicles up, 2 a vesicle with cargo opened to the cytosol
     origin    uint8 (m)       index of the donor's cell type, 255 where no cell sent it
     field     uint8 (h, w)    concentration, 255 sqrt(c / scale); row 0 at low y
 
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from exoabm.analysis.communication_graph import copies_delivered
 from exoabm.errors import InputError
 from exoabm.plot import palette
 from exoabm.plot.scales import round_below
@@ -40,12 +41,10 @@ if TYPE_CHECKING:
 
 
 HEADER = struct.Struct("<2Id6I2f16x")
-"""number, flags, time in s, w, h, n cells, m dots, free vesicles, delivered, scale and maximum per mL."""
+"""number, flags, time in s, w, h, n cells, m dots, free, in the cytosol, scale and maximum per mL."""
 
 FULL = 1000.0
 """Vesicles taken up at which a cell is drawn in its full color."""
-DELIVERED = 1.0
-"""Deliveries, counted or expected, from which a cell is drawn as one with delivered cargo."""
 MOST_DOTS = 20_000
 """Vesicles drawn at once; of more, a share is."""
 FAINT = 1.0
@@ -143,12 +142,10 @@ def draw(
     kinds = list(range(len(state.kinds)) if kinds is None else kinds)
     field, maximum = _field(state, scale, kinds) if with_field else (np.zeros((0, 0), np.uint8), 0.0)
     names, dots, origin, free = _dots(state, kinds)
-    way, cells = state.trafficking, state.cells
-    taken, delivered = (a[:, kinds].sum(axis=(1, 2)) for a in (way.taken_up, way.delivered))
-    stage = (taken > 0).astype(np.uint8)
-    if not single:
-        stage = (taken >= 1).astype(np.uint8)
-    stage[delivered >= DELIVERED] = 2
+    cells = state.cells
+    taken = state.trafficking.taken_up[:, kinds].sum(axis=(1, 2))
+    stage = (taken > 0 if single else taken >= 1).astype(np.uint8)
+    stage[loaded_deliveries(state, kinds) >= 1] = 2
     level = np.clip(np.log1p(taken) * (255 / math.log1p(FULL)), 0, 255).astype(np.uint8)
     head = HEADER.pack(
         number,
@@ -177,6 +174,20 @@ def draw(
             field.tobytes(),
         )
     )
+
+
+def loaded_deliveries(state: State, kinds: Sequence[int]) -> np.ndarray:
+    """Deliveries of cargo to each living cell until now, (n): at least 1 where a star is drawn.
+
+    Of single vesicles they are copies that came. Of expected numbers they are the vesicles that opened to the
+    cytosol times the share of them with a copy, 1 - exp(-m) of Poisson loads with mean m.
+    """
+    if state.follows_vesicles:
+        copies = copies_delivered(state, kinds)
+        return np.sum(list(copies.values()), axis=0) if copies else np.zeros(len(state.cells))
+    load = np.array([sum(cargo.copies for cargo in state.kinds[k].cargo) for k in kinds])
+    found: np.ndarray = state.trafficking.delivered[:, kinds].sum(axis=2) @ -np.expm1(-load)
+    return found
 
 
 def header(frame: bytes) -> Header:

@@ -25,11 +25,13 @@ from exoabm.output import checkpoint
 from exoabm.plot.palette import Looks
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.resource_estimate import check_grid_memory
+from exoabm.viz.results.charts import JudgedCurve, charts
 from exoabm.viz.results.text_summary import drawn_class
 from exoabm.viz.server.compilation import compiled_for
 from exoabm.viz.server.frames import Recording, Scale, draw, header
 from exoabm.viz.server.limits import LIMITS, Limits
 from exoabm.viz.server.turns import TURNS
+from exoabm.viz.setup import intro_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -87,9 +89,10 @@ class Session:
         Whether frames contain the concentration.
     recording : Recording
         Recorded frames.
+    charts, judged : dict of str to Chart, JudgedCurve
     frame : bytes
         The last frame drawn.
-    playing, finished : bool
+    playing, hurried, finished : bool
     compiled, preparing : bool
         Whether the first step of its kind was compiled; whether it plays, but waits for that.
     error : str
@@ -131,8 +134,7 @@ class Session:
         self._looked = time.monotonic()
         self.time = self._live.state.time
         self.extent = self._model.state.domain.extent
-        self.looks = Looks.of_model(self._model)
-        self.drawn_class = drawn_class(loaded.scenario)
+        self.looks, self.drawn_class = Looks.of_model(self._model), drawn_class(loaded.scenario)
         self.paired_with: Session | None = None
         self.scale = Scale()
         self.with_field = not self._model.state.follows_vesicles
@@ -142,11 +144,15 @@ class Session:
         self._pulsed, self._pulse_gap = 0.0, PULSE
         self.speed = 300.0
         self.error = ""
+        self._hurried, self._begun = False, (0.0, 0.0)
         self._number = self._painted = 0
         self._kept: tuple[dict[str, np.ndarray], int] = ({}, 0)
         self._worker: threading.Thread | None = None
         self._stop = threading.Event()
         self._ack = threading.Event()
+        self.charts = charts(self._model, self.looks, intro_of(loaded).prediction)
+        self.judged = JudgedCurve(intro_of(loaded).prediction, self._model)
+        self.judged.note(self._model, self.end)
         self.frame = self._draw()
         self.recording.add(self.frame)
         _alive.add(self)
@@ -220,10 +226,17 @@ class Session:
 
     @property
     def left(self) -> float:
-        """Seconds until the end at this speed, if the machine can; else by the estimate of a step."""
-        time = self.end - self.time
-        step = float(self.scenario.clock.step)
-        return max(time / self.speed, time / step * self._model.estimate.step_seconds)
+        """Seconds until the end: at its pace where it is hurried, else at this speed, if the machine can."""
+        rest, (since, begun) = self.end - self.time, self._begun
+        least = rest / float(self.scenario.clock.step) * self._model.estimate.step_seconds
+        if self.hurried:
+            return rest * (time.monotonic() - begun) / (self.time - since) if self.time > since else least
+        return max(rest / self.speed, least)
+
+    @property
+    def hurried(self) -> bool:
+        """Whether it plays as fast as the machine can, whatever the speed."""
+        return self.playing and self._hurried
 
     @property
     def finished(self) -> bool:
@@ -235,6 +248,7 @@ class Session:
         if self.playing or self.finished or self.error:
             return
         self._stop = threading.Event()
+        self._hurried, self._begun = until is not None, (self.time, time.monotonic())
         self._worker = threading.Thread(
             target=self._work, args=(self._stop, until), daemon=True, name="exoabm-session"
         )
@@ -280,7 +294,7 @@ class Session:
         self.on_frame = _ignore
 
     def redraw(self) -> None:
-        """Draw the present moment again, as after a change of what is shown."""
+        """Draw the present moment again."""
         if not self.playing:
             with self._lock:
                 self.frame = self._draw()
@@ -297,10 +311,10 @@ class Session:
         return self.recording.frames[min(max(index, 0), len(self.recording) - 1)]
 
     def _work(self, stop: threading.Event, until: float | None) -> None:
-        kept, self._pulsed = 0.0, 0.0
+        kept = self._pulsed = 0.0
         while not stop.is_set() and not self._compiled.wait(PATIENCE):
             continue
-        end = self.end if until is None else min(until, self.end)
+        end, self._begun = min(until or self.end, self.end), (self.time, time.monotonic())
         step, before = float(self.scenario.clock.step), self.cpu - time.thread_time()
         self._keep()
         try:
@@ -365,6 +379,7 @@ class Session:
             model = self._model
             model.advance_by(min(float(model.scenario.clock.step), self.end - model.state.time))
             self.time = model.state.time
+            self.judged.note(model, self.end)
             alive = len(model.state.vesicles)
             if alive > self.limits.vesicles:
                 raise ResourceError(
@@ -418,6 +433,7 @@ class Session:
             self._live = self._made(content)
             self._live.history.rows[:] = broken.history.rows[:rows]
             self.time = self._live.state.time
+            self.judged.back_to(self.time)
             self.frame = self._draw()
         self.on_frame(self.frame)
 

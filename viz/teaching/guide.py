@@ -15,6 +15,7 @@ from exoabm.viz.components.communication import drawing
 from exoabm.viz.components.widgets import AnswerWidget, Button, DownloadWidget, KeepWidget, html
 from exoabm.viz.results.text_summary import told
 from exoabm.viz.server.classroom import CLASSROOM
+from exoabm.viz.setup import first_setup
 from exoabm.viz.teaching.lesson import LESSONS
 from exoabm.viz.teaching.measures import INSTRUMENTS
 from exoabm.viz.teaching.sheets import PRINTS, Progress, printed, to_html
@@ -364,6 +365,17 @@ def sections(scenario: str) -> tuple[tuple[str, str], ...]:
     )
 
 
+def origin_of_numbers(scenario: str) -> str:
+    """Of which run the numbers in the text of a scenario are, and the command of the page's own run."""
+    opened, usual = first_setup(scenario), f"`exoabm run {scenario} --seed 1`"
+    if not opened.overrides:
+        return f"Numbers below are of this page's first run, {usual}, or of the commands beside them."
+    return (
+        f"Numbers below are of {usual}, in expected numbers, or of the commands beside them. This page opens "
+        f"with `{opened.command}`: single vesicles, whose numbers differ, in part by chance."
+    )
+
+
 @solara.component
 def ScenarioPage(scenario: str) -> None:
     """The page of a scenario, each part under a heading that opens and closes."""
@@ -371,6 +383,8 @@ def ScenarioPage(scenario: str) -> None:
     with html("section", "exo-card exo-read", attributes={"aria-label": "About this scenario"}):
         if not found:
             html("p", text="This scenario has no page of its own.")
+        else:
+            prose(origin_of_numbers(scenario))
         for heading, body in found:
             opened = {"open": True} if heading in OPEN_AT_FIRST else {}
             with html("details", "exo-part", attributes=opened):

@@ -261,10 +261,10 @@ def blanks(text: str) -> str:
 
 
 def to_html(text: str) -> str:
-    """HTML of Markdown that ships with exoabm; never of what a reader brings."""
-    from markdown import markdown
+    """HTML of CommonMark with tables that ships with exoabm; never of what a reader brings."""
+    from markdown_it import MarkdownIt
 
-    made = markdown(text, extensions=["tables", "fenced_code", "sane_lists"])
+    made = MarkdownIt("commonmark").enable("table").render(text)
     made = re.sub(r"<img[^>]*>", "", made)
     return made.replace("<table>", '<div class="exo-scroll" tabindex="0"><table>').replace(
         "</table>", "</table></div>"

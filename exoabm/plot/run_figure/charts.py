@@ -78,7 +78,7 @@ def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> N
         labels.append((float(low[-1] + high[-1]) / 2, f"{words}  {label}", color))
     # Delivery is mostly thinner than a line, so it gets one.
     ax.plot(hours, edges[1], color=palette.PLACES["delivered"][1], linewidth=1.6, clip_on=False)
-    _label_ends(ax, labels, bold="delivered")
+    _label_ends(ax, labels, bold=palette.PLACES["delivered"][0])
     kinds = [" + ".join(scene.kinds)] if len(scene.kinds) > 1 else []
     when = f"{scene.what}, and share of all emitted, at {number(hours[-1])} h"
     write_heading(figure, LEFT, scene.bottom, f"Emitted {scene.what} by compartment", [when, *kinds])
