@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import operator
 import re
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,6 +59,30 @@ class NumericalError(ExoError):
     """A violated balance, or a value that is not finite."""
 
     exit_code = 4
+
+
+def whole_number(name: str, value: Any, least: int, most: int) -> int:
+    """The value of an argument as an int, also where it is one of NumPy's integers.
+
+    Raises
+    ------
+    InputError
+        If the value is no integer, or out of range.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or not least <= number <= most:
+        raise InputError(f"{name} = {value!r}: expected an integer from {least:,} to {_in_words(most)}")
+    return number
+
+
+def _in_words(most: int) -> str:
+    for bits in (62, 63):
+        if most in (2**bits, 2**bits - 1):
+            return f"2^{bits}" + (" - 1" if most % 2 else "")
+    return f"{most:,}"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from exoabm.analysis.communication import edge_table
 from exoabm.analysis.communication_graph import graph
 from exoabm.cells.agents import AgentsByType, Cell, CellSpace, Readouts
 from exoabm.cells.uptake import change_rates
-from exoabm.errors import InputError, ResourceError
+from exoabm.errors import InputError, ResourceError, whole_number
 from exoabm.output import checkpoint
 from exoabm.output.metrics import Metrics, measure
 from exoabm.output.recorder import Recorder, part
@@ -103,8 +103,8 @@ class ExosomeModel(Model):  # type: ignore[misc]
         if snapshot is not None:
             checkpoint.restore(self.state, snapshot)
             self.steps = self.state.step
-        self._threads = threads
-        self.engine = make_engine(self.scenario.transport, self.state, threads)
+        self._threads = whole_number("threads", threads, 1, 256)
+        self.engine = make_engine(self.scenario.transport, self.state, self._threads)
         self.history = Metrics(float(self.scenario.record.metrics))
         self.recorder = Recorder()
         self.recorder.add(self.history, self.state)

@@ -8,7 +8,6 @@ Source: salmon2011.
 
 from __future__ import annotations
 
-import operator
 import secrets
 from dataclasses import dataclass
 from enum import IntEnum
@@ -16,7 +15,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from exoabm.errors import InputError, NumericalError
+from exoabm.errors import NumericalError, whole_number
 from exoabm.kernels import random as kernel
 
 SEED_BITS = 63
@@ -81,13 +80,7 @@ class Streams:
     seed: int
 
     def __post_init__(self) -> None:
-        try:
-            seed = operator.index(self.seed)
-        except TypeError:
-            seed = -1
-        if isinstance(self.seed, bool) or not 0 <= seed < 2**SEED_BITS:
-            raise InputError(f"seed = {self.seed!r}: expected an integer from 0 to 2^{SEED_BITS} - 1")
-        object.__setattr__(self, "seed", seed)  # NumPy integers become int
+        object.__setattr__(self, "seed", whole_number("seed", self.seed, 0, 2**SEED_BITS - 1))
 
     @classmethod
     def from_entropy(cls, seed: int | None = None) -> Streams:

@@ -363,6 +363,7 @@ def sensitivity(
     factors = factors_of(loaded, vary_texts(vary, changes))
     duration = None if hours is None else model_time(hours, "hours")[0]
     effort = {"trajectories": trajectories, "samples": samples, "replicates": replicates}
+    workers = workers_of(jobs, cluster, loaded)
     if (long := duration_note(loaded, len(factors), **effort, hours=duration, jobs=jobs)) is not None:
         warnings.warn(long, LongRun, stacklevel=2)
     home, folder = place_of(out, "sensitivity")
@@ -372,7 +373,7 @@ def sensitivity(
         with progress_bar(title, progress) as update:
             yield update or (lambda done, total: None)
 
-    with kept(workers_of(jobs, cluster, loaded)) as workers:
+    with kept(workers) as workers:
         found = run_sensitivity(
             loaded,
             factors,

@@ -15,7 +15,7 @@ from exoabm.api.folders import Saved, place_of
 from exoabm.api.plots import Plots, new_axes
 from exoabm.api.progress import progress_bar
 from exoabm.api.scenarios import Source, runnable
-from exoabm.errors import InputError, LongRun, did_you_mean
+from exoabm.errors import InputError, LongRun, did_you_mean, whole_number
 from exoabm.scenario.changes import model_time, text_of
 from exoabm.tables.html import html_card, html_table
 
@@ -388,8 +388,10 @@ def workers_of(jobs: int, cluster: str | None, loaded: LoadedScenario | None = N
     Raises
     ------
     InputError
-        If they are other processes, and the scenario has behaviors that are registered in this one.
+        If ``jobs`` is not from 1 to 1024, or they are other processes, and the scenario has behaviors that
+        are registered in this one.
     """
+    jobs = whole_number("jobs", jobs, 1, 1024)
     from exoabm.batch.execution.workers import dask, local
     from exoabm.cells.behaviors import local_behaviors
 

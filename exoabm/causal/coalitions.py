@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from exoabm.batch.execution.rows import Row, replicate_seeds, row_of
-from exoabm.errors import InputError
+from exoabm.errors import InputError, whole_number
 from exoabm.physiology import Process, SecretionMode
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from exoabm.model import ExosomeModel
 
+MOST_SEEDS = 10_000
+"""Seeds of an attribution at most."""
 FEW = 4
 """Donors up to which all coalitions are run, 2^4 at most, however few random orders are asked for."""
 
@@ -77,8 +79,10 @@ def replicates_of(n: int, design: str, seeds: int, seed: int, *, certain: bool) 
     Raises
     ------
     InputError
-        If Shapley values would be those of a single random order.
+        If ``seeds`` is not a number from 1 to ``MOST_SEEDS``, or Shapley values would be those of a single
+        random order.
     """
+    seeds = whole_number("seeds", seeds, 1, MOST_SEEDS)
     every = replicate_seeds(seed, seeds)
     if design == "one":
         alone = [Gain(i, frozenset()) for i in range(n)]

@@ -39,7 +39,7 @@ from exoabm.batch.execution.rows import Plan, replicate_seeds, row_of, seconds_o
 from exoabm.batch.execution.run_readouts import possible
 from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.execution.workers import ThisProcess, kept
-from exoabm.errors import InputError, RunFailed
+from exoabm.errors import InputError, RunFailed, whole_number
 from exoabm.model import ExosomeModel
 from exoabm.output.durable_files import write_json, write_whole
 from exoabm.plot.page import frame, save_png, titled_panels
@@ -177,8 +177,7 @@ def _check(loaded: LoadedScenario, factors: Sequence[Factor], series: Series, re
         raise InputError("select the parameters to fit with --vary KEY=LO:HI[:log]")
     if points <= len(factors):
         raise InputError(f"--data: {points} values are too few to fit {len(factors)} parameters")
-    if not 1 <= replicates <= 10_000:
-        raise InputError(f"--replicates {replicates}: from 1 to 10,000")
+    whole_number("replicates", replicates, 1, 10_000)
 
 
 class _Problem:

@@ -21,7 +21,7 @@ import numpy as np
 from exoabm.batch.calibration.evaluation import NOISE_RUNS, Evaluation, silent
 from exoabm.batch.execution.rows import seconds_of_row
 from exoabm.batch.execution.workers import ThisProcess
-from exoabm.errors import InputError, NumericalError
+from exoabm.errors import InputError, NumericalError, whole_number
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
@@ -265,6 +265,7 @@ def duration_note(
     """How many runs an analysis takes at most, and how long, measured; None if that is not long."""
     from exoabm.runs.measured_runtime import WORTH_A_PROBE, probe, rounded_duration
 
+    _check(trajectories, samples, replicates)
     runs = NOISE_RUNS + replicates * (trajectories * (factors + 1) + samples * (factors + 2))
     if runs / jobs * seconds_of_row(loaded, hours) < WORTH_A_PROBE:
         return None
@@ -296,12 +297,11 @@ def _problem(factors: Sequence[Factor]) -> dict[str, Any]:
 
 
 def _check(trajectories: int, samples: int, replicates: int) -> None:
-    if not 2 <= trajectories <= 10_000:
-        raise InputError(f"--trajectories {trajectories}: from 2 to 10,000")
-    if not 8 <= samples <= 2**20 or samples & (samples - 1):
-        raise InputError(f"--samples {samples}: a power of two, 8 or more")
-    if not 1 <= replicates <= 10_000:
-        raise InputError(f"--replicates {replicates}: from 1 to 10,000")
+    whole_number("trajectories", trajectories, 2, 10_000)
+    samples = whole_number("samples", samples, 8, 2**20)
+    if samples & (samples - 1):
+        raise InputError(f"samples = {samples}: a power of two, 8 or more")
+    whole_number("replicates", replicates, 1, 10_000)
 
 
 def _variance(readout: str, values: np.ndarray) -> float:

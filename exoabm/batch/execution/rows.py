@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import exoabm
-from exoabm.errors import InputError
+from exoabm.errors import InputError, whole_number
 from exoabm.output.durable_files import write_whole
 from exoabm.runs.provenance import check_sources_unchanged, lasting
 from exoabm.scenario.loader import LoadedScenario, parse
@@ -62,7 +62,13 @@ def replicate_seeds(base: int, replicates: int, *, salt: str = "") -> list[int]:
 
     Every design point has the same list, so that points differ by what is varied and not by chance (common
     random numbers). With a ``salt``, such as the point itself, the lists are independent.
+
+    Raises
+    ------
+    InputError
+        If the base is not a seed.
     """
+    base = whole_number("seed", base, 0, 2**63 - 1)
     texts = (f"{base}/{salt}/{replicate}" for replicate in range(replicates))
     return [int.from_bytes(hashlib.sha256(t.encode()).digest()[:8], "big") >> 1 for t in texts]
 

@@ -13,7 +13,7 @@ from exoabm.batch.execution.rows import Plan, digest, replicate_seeds, row_of, s
 from exoabm.batch.execution.runner import disk_trouble
 from exoabm.batch.sweeps.designs import points, read_axis
 from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, headline, write_results
-from exoabm.errors import InputError, ResourceError
+from exoabm.errors import InputError, ResourceError, whole_number
 from exoabm.output.durable_files import write_json
 from exoabm.plot.page import frame, save_png, titled_panels
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
@@ -90,8 +90,7 @@ def plan_sweep(
     if hours is not None and any(axis.key == "clock.duration" for axis in axes):
         raise InputError("--hours sets how long every run lasts; --vary clock.duration would change nothing")
     _corners(loaded, axes)
-    if not 1 <= replicates <= LARGEST_REPLICATES:
-        raise InputError(f"--replicates {replicates}: from 1 to {LARGEST_REPLICATES:,}")
+    replicates = whole_number("replicates", replicates, 1, LARGEST_REPLICATES)
     shared = replicate_seeds(seed, replicates)
     rows = [
         row_of(point, each)

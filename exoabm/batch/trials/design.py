@@ -20,7 +20,7 @@ import numpy as np
 
 from exoabm.batch.execution.rows import Plan, Row, seconds_of_row
 from exoabm.batch.execution.run_readouts import possible
-from exoabm.errors import InputError, did_you_mean
+from exoabm.errors import InputError, did_you_mean, whole_number
 from exoabm.model import ExosomeModel
 from exoabm.parameters.catalog import Quantity
 from exoabm.scenario.loader import shipped
@@ -180,10 +180,8 @@ def plan_trial(
     """
     trial = trial_of(loaded)
     n = trial.replicates if replicates is None else replicates
-    if not 2 <= n <= LARGEST_REPLICATES:
-        raise InputError(f"replicates = {n}: from 2 to {LARGEST_REPLICATES:,}")
-    if not 0 <= base_seed <= LARGEST_SEED:
-        raise InputError(f"seed = {base_seed}: expected an integer from 0 to 2^62")
+    n = whole_number("replicates", n, 2, LARGEST_REPLICATES)
+    base_seed = whole_number("seed", base_seed, 0, LARGEST_SEED)
     shared = {key: text_of(value) for key, value in trial.set.items()}
     by_hand = dict(loaded.overrides)
     common = loaded.changed({key: text for key, text in shared.items() if key not in by_hand})
