@@ -182,7 +182,7 @@ def test_a_range_that_makes_no_sense_is_refused(vary, words) -> None:
     ("settings", "words"),
     [
         ({"samples": 100}, "power of two"),
-        ({"samples": 4}, "power of two"),
+        ({"samples": 4}, "from 8 to 1,048,576"),
         ({"trajectories": 1}, "--trajectories 1"),
         ({"replicates": 0}, "--replicates 0"),
         ({"readout": "cleared[exosom]"}, r"there are: emitted\[exosome\]"),
