@@ -183,8 +183,8 @@ def test_a_range_that_makes_no_sense_is_refused(vary, words) -> None:
     [
         ({"samples": 100}, "power of two"),
         ({"samples": 4}, "from 8 to 1,048,576"),
-        ({"trajectories": 1}, "--trajectories 1"),
-        ({"replicates": 0}, "--replicates 0"),
+        ({"trajectories": 1}, "trajectories = 1: expected an integer from 2"),
+        ({"replicates": 0}, "replicates = 0: expected an integer from 1"),
         ({"readout": "cleared[exosom]"}, r"there are: emitted\[exosome\]"),
         ({"readout": "cells[donor]"}, "does not depend on the varied parameters"),
         (
