@@ -110,7 +110,7 @@ class Cell(Agent):
 
     @property
     def delivered(self) -> float:
-        """Vesicles whose cargo reached the cytosol so far."""
+        """Vesicles that opened to the cytosol so far."""
         return float(self.model.state.trafficking.delivered[self.row].sum())
 
     @property

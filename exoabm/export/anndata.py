@@ -169,7 +169,7 @@ PAIRED = ("encountered", "taken_up", "delivered")
 UNITS = {
     "X": "copies of the cargo that reached the cytosol",
     "layers/taken_up": "vesicles of the kinds that carry the cargo, taken up until the end",
-    "layers/delivered": "of these, vesicles whose cargo reached the cytosol",
+    "layers/delivered": "of these, vesicles that opened to the cytosol",
     "layers/copies": "copies of the cargo in the cell at the end",
     "obsm/spatial": "um",
     "obsm/taken_up_from[*]": "vesicles taken up until the end, by the type of the donor; any: not recorded",
