@@ -74,7 +74,8 @@ def _fates(state: State, particles: ParticleClass) -> str:
         who = f"the {them}" if could == 1 else f"{reached:,} of {them}" if reached else f"each of the {them}"
         uptake = f"{told(many(total), 'were taken up')}{share}by {who}"
     left = f"; {many(escaped)} escaped through open faces" if escaped > 0 else ""
-    ended = f"{told(many(delivered), particles.delivered)}{_brought_copies(state, particles)}"
+    brought = _brought_copies(state, particles) if delivered > 0 else ""
+    ended = f"{told(many(delivered), particles.delivered)}{brought}"
     return f"{first}; {uptake}; {ended}{left}"
 
 
