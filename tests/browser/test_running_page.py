@@ -383,7 +383,11 @@ def test_the_field_instead_of_dots(reader: Callable[..., Reader]) -> None:
 
 def test_every_scenario_runs_from_the_menu_and_has_its_page(reader: Callable[..., Reader]) -> None:
     someone = reader().open()
-    page = someone.page
+    page, opening = someone.page, "document.documentElement.classList.contains('exo-opening')"
+    page.evaluate(
+        f"""() => {{ window.hidden = 0; new MutationObserver(() => {{ window.hidden += {opening}; }})
+        .observe(document.documentElement, {{ attributeFilter: ['class'] }}); }}"""
+    )
     for scenario in sorted(set(shipped()) - {FIRST}):
         sentence = page.inner_text(".exo-sentence")
         page.select_option(".exo-head select", scenario)
@@ -391,9 +395,13 @@ def test_every_scenario_runs_from_the_menu_and_has_its_page(reader: Callable[...
             "was => document.querySelector('.exo-sentence').textContent !== was", arg=sentence
         )
         page.wait_for_function("document.querySelector('.exo-clock b').textContent === '0.00'")
+        page.wait_for_function(f"!{opening}")
         someone.go(frames=3)
         assert page.locator(".exo-trouble").count() == 0, scenario
         assert [heading for heading, _ in sections(scenario)] == list(PARTS), scenario
+    assert page.evaluate("window.hidden") == len(shipped()) - 1, (
+        "what was shown is hidden until the next opens"
+    )
     page.get_by_role("tab", name="Read").click()
     page.wait_for_selector(".exo-part")
     assert page.locator(".exo-part summary").all_inner_texts() == list(PARTS)

@@ -319,7 +319,9 @@ PAGE_RUNS = {
 }
 
 
-@pytest.mark.parametrize("scenario", PAGE_RUNS)
+@pytest.mark.parametrize(
+    "scenario", [pytest.param(name, marks=[pytest.mark.slow] * (name != "relay")) for name in PAGE_RUNS]
+)
 def test_texts_tell_what_the_run_of_the_page_has(scenario: str) -> None:
     pattern, readouts = PAGE_RUNS[scenario]
     text = shipped()[scenario].with_suffix(".md").read_text(encoding="utf-8")
