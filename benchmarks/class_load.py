@@ -244,7 +244,7 @@ class ServerProcess:
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="exoabm-class-")
         self._log = Path(self._folder.name) / "log.txt"
-        command = [sys.executable, "-m", "exoabm.cli", "dash", "--no-browser", *self._options]
+        command = [sys.executable, "-m", "exoabm", "dash", "--no-browser", *self._options]
         with self._log.open("wb") as out:
             nowhere = {"no_proxy": "127.0.0.1"}
             self.process = subprocess.Popen(  # outside a checkout, whose package has another layout

@@ -93,7 +93,8 @@ def measure_run(python: str, case: Case) -> Measured:
         if case.text:
             (folder / "case.toml").write_text(case.text)
             arguments.insert(0, str(folder / "case.toml"))
-        command = [python, "-m", "exoabm.cli", "run", *arguments, "--seed", "1", "--out", str(folder / "run")]
+        program = "from exoabm.cli import main; main()"  # of any build
+        command = [python, "-c", program, "run", *arguments, "--seed", "1", "--out", str(folder / "run")]
         load = os.getloadavg()[0]
         with (folder / "said.txt").open("w+") as said:
             start = time.perf_counter()

@@ -203,13 +203,23 @@ def file_of(table: Frame | str | Path, what: str) -> Iterator[Path]:
         try:
             found = pa.table(table.reset_index(named) if named else table)  # type: ignore[attr-defined]
             columns = [name for name in found.column_names if not name.startswith(UNNAMED)]
-            index = [field for field in found.schema if field.name == f"{UNNAMED}0__"]
-            if what == CELLS and index and str(index[0].type) in ("string", "large_string"):
+            index = [field for field in found.schema if field.name.startswith(UNNAMED)]
+            if what == CELLS and any(_of_texts(field.type) for field in index):
+                if len(index) > 1:
+                    raise ValueError(f"its index has {len(index)} levels without a name: name them")
                 columns.append(index[0].name)  # names of cells, as in obs of AnnData
             parquet.write_table(found.select(columns).replace_schema_metadata(), path)
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise InputError(f"{type(table).__name__}: no {what}: {error}") from None
         yield path
+
+
+def _of_texts(kind: Any) -> bool:
+    """Whether values of a type of Arrow are texts, also those of a few categories."""
+    from pyarrow import types
+
+    values = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(values) or types.is_large_string(values))
 
 
 def kept_file_of(table: Frame | str | Path, what: str) -> Path:

@@ -20,6 +20,7 @@ from exoabm.errors import InputError, LongRun, NumericalError
 from exoabm.manifest import MANIFEST, inside
 from exoabm.manifest import write as write_manifest
 from exoabm.output.durable_files import atomic_folder, check_room, put_beside, write_json
+from exoabm.output.run_folder import AS_IS, CHANGED, WHATIF
 from exoabm.runs.branches import run_from, start_of
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.builder import blueprint
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
     from exoabm.scenario.schema import Scenario
     from exoabm.tables.declarations import Table
 
-AS_IS, CHANGED, DIFFERENCE, ABOUT, PICTURE = "as_is", "changed", "difference", "whatif.json", "whatif.png"
-"""The two runs, the tables of their difference, the summary and the plot in the folder of a comparison."""
+DIFFERENCE, PICTURE = "difference", "whatif.png"
+"""The tables of the difference of both runs, and the plot, in the folder of a comparison."""
 COUNTS = ("vesicles", "copies")
 """Units of numbers that are 0 where a row is absent from one of two runs."""
 EVENT_KEY = (
@@ -133,7 +134,7 @@ def whatif(
         raise InputError(f"at = {at!r}: the change must begin before the end of the runs, {end / 3600:g} h")
     restarts = [time for time, *_ in changes_at]
     moved = _moved(source.scenario, at, begin, end, restarts, gives=silence is None)
-    check_room(out, {AS_IS, CHANGED, DIFFERENCE, ABOUT, PICTURE, MANIFEST}, overwrite=overwrite)
+    check_room(out, {AS_IS, CHANGED, DIFFERENCE, WHATIF, PICTURE, MANIFEST}, overwrite=overwrite)
     start = start_of(run, source, seed=seed, at=begin, end=end, changes_at=changes_at)
     if run is not None and start.run is None and begin > 0:
         warnings.warn(start.note, LongRun, stacklevel=3)
@@ -215,7 +216,7 @@ def _compare(out: Path, asked: dict[str, Any], scenario: Scenario) -> dict[str, 
         title=_title(asked, scenario),
         caption=str(about["pairing"]["sentence"]),
     )
-    write_json(out / ABOUT, about)
+    write_json(out / WHATIF, about)
     write_manifest(out, list(inside(out)))
     return about
 

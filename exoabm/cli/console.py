@@ -23,6 +23,7 @@ from rich.table import Column, Table
 
 from exoabm import collector_paused
 from exoabm.errors import (
+    INTERRUPTED,
     UNSEEN,
     ExoError,
     InputError,
@@ -266,9 +267,10 @@ def stating_how_to_resume(folder: Path) -> Iterator[None]:
         raise
 
 
-INTERRUPTED = 130
 SIGNALED = 128
 """Added to the number of a signal in the exit code."""
+ENDINGS = tuple(int(getattr(signal, name)) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals of a scheduler and of a closed terminal, where the system has them."""
 AGAIN = 0.01
 """Seconds until a signal is sent again whose exception was dropped."""
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
@@ -288,7 +290,7 @@ def main() -> None:
     """Entry point: run the command and map each known error to its exit code."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     _exit_on_signals()
-    warnings.showwarning = partial(_warn, warnings.showwarning)
+    _put_before(warnings, "showwarning", _warn)
     Console.on_broken_pipe = _raise_broken_pipe  # type: ignore[method-assign,assignment] # typer's help, too
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -323,6 +325,13 @@ def main() -> None:
     sys.exit(code or 0)
 
 
+def _put_before(place: Any, name: str, first: Callable[..., None]) -> None:
+    """Let a function act before the usual one, which it is given; once, however often ``main`` is called."""
+    usual = getattr(place, name)
+    if getattr(usual, "func", None) is not first:
+        setattr(place, name, partial(first, usual))
+
+
 def _warn(usual: Callable[..., None], message: Warning | str, category: type[Warning], *rest: Any) -> None:
     if issubclass(category, LongRun):
         print_note(str(message))
@@ -341,11 +350,10 @@ def _exit_on_signals() -> None:
 
     One that is ignored from the start, as under ``nohup``, stays so.
     """
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+    for number in ENDINGS:
+        if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda got, _: sys.exit(SIGNALED + got))
-    sys.unraisablehook = partial(_deliver_again, sys.unraisablehook)
+    _put_before(sys, "unraisablehook", _deliver_again)
 
 
 def _deliver_again(usual: Callable[..., None], lost: sys.UnraisableHookArgs) -> None:
@@ -353,14 +361,15 @@ def _deliver_again(usual: Callable[..., None], lost: sys.UnraisableHookArgs) -> 
     code = getattr(lost.exc_value, "code", None)
     if isinstance(lost.exc_value, KeyboardInterrupt):
         number = int(signal.SIGINT)
-    elif isinstance(lost.exc_value, SystemExit) and isinstance(code, int) and code > SIGNALED:
+    elif isinstance(lost.exc_value, SystemExit) and code in [SIGNALED + each for each in ENDINGS]:
         number = code - SIGNALED
     else:
         usual(lost)
         return
     again = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
     again.daemon = True
-    again.start()
+    with contextlib.suppress(RuntimeError):  # the process ends already, and starts no thread
+        again.start()
 
 
 def _check_words(words: list[str]) -> None:

@@ -55,6 +55,8 @@ KEPT = "checkpoints"
 MADE = frozenset({*FILES, TABLE, KEPT, *(table.file for table in RUN_TABLES)})
 """Names at the top of a run folder that runs write."""
 UNFINISHED = ".unfinished"
+WHATIF, AS_IS, CHANGED = "whatif.json", "as_is", "changed"
+"""The summary and both runs in the folder of a what-if."""
 CHECKPOINT = "checkpoint.npz"
 BEFORE = "checkpoint.before.npz"
 """The checkpoint before the last one, for where that is damaged."""
@@ -322,8 +324,8 @@ def check_finished(folder: Path) -> None:
     InputError
         With the command that resumes it, or the runs inside.
     """
-    if (folder / "whatif.json").is_file():
-        runs = " and ".join(str(folder / name) for name in ("as_is", "changed"))
+    if os.path.isfile(folder / WHATIF):  # noqa: PTH113  Path refuses a name that is too long
+        runs = " and ".join(str(folder / name) for name in (AS_IS, CHANGED))
         raise InputError(f"{folder} is of `exoabm whatif`: its runs are {runs}")
     place = Path(str(folder if folder.name else folder.absolute()).removesuffix(UNFINISHED))
     work = f"{place}{UNFINISHED}"

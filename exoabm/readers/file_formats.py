@@ -33,6 +33,8 @@ OTHERS = {
     ".rds": "an object of R; save its table of cells as CSV",
 }  # fmt: skip
 """What files with other extensions are, and how a table is made of them."""
+SPREADSHEETS = {".xls": (b"\xd0\xcf\x11\xe0", b"PK\x03\x04")}
+"""First bytes, OLE2 or ZIP, of spreadsheets with an extension that instruments also give to texts."""
 TABLES = (".csv", ".tsv", ".txt", ".gz", ".parquet", ".h5ad", ".zarr")
 """Extensions by which the command line distinguishes tables from scenarios."""
 
@@ -48,10 +50,15 @@ def is_table(text: str) -> bool:
         return False
 
 
-def refuse_other(name: str) -> None:
-    """Refuse a file whose extension is of a format that holds neither a table nor a scenario."""
-    if what := OTHERS.get(Path(name).suffix.lower()):
-        raise InputError(f"{name}: is {what}")
+def refuse_other(name: str, start: bytes) -> None:
+    """Refuse a file whose extension is of a format that holds neither a table nor a scenario.
+
+    Where texts have the extension, too, as ``.xls``, its first bytes decide.
+    """
+    suffix = Path(name).suffix.lower()
+    if suffix in OTHERS and start.startswith(SPREADSHEETS.get(suffix, b"")):
+        hint = "" if suffix in SPREADSHEETS else '; if it is a text, set layout.format = "csv"'
+        raise InputError(f"{name}: is {OTHERS[suffix]}{hint}")
 
 
 def open_sheet(path: Path, options: TableOptions, max_bytes: int, max_cells: int) -> Sheet:
@@ -72,10 +79,10 @@ def open_sheet(path: Path, options: TableOptions, max_bytes: int, max_cells: int
         if not path.is_file():  # nor a pipe or a device
             near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.*")])
             raise InputError(f"{path}: there is no such file{near}")
-        if options.format == "auto":
-            refuse_other(path.name)
         with path.open("rb") as stream:
             start = stream.read(4096)
+            if options.format == "auto":
+                refuse_other(path.name, start)
             if any(start[at : at + len(HDF5)] == HDF5 for at in HDF5_USER_BLOCKS):
                 return read_hdf5(path, max_bytes, max_cells)
             if path.stat().st_size > max_bytes:

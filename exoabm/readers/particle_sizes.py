@@ -42,11 +42,12 @@ NO_SAMPLES = {
     "an error": r"standard.?error|\bstd|st\.?\s?dev|deviation|\bsd\b|\bsem?\b|error|variance|\bcv\b|\bci\b",
     "a running sum": r"cumul|undersize|oversize|percentile",
     "weighted by size": r"\b(volume|area|surface|mass|intensity)\b",
+    "a potential": r"\bzeta\b",
 }
 """What columns are that hold no numbers of particles, and by which words they are known."""
 AVERAGE = re.compile(r"average|mean", re.IGNORECASE)
-SHARE = re.compile(r"%|percent|fraction|\bshare\b|relative|normali[sz]ed", re.IGNORECASE)
-"""A column of shares, which is no second sample beside one of numbers."""
+SHARE = re.compile(r"^%$|[(\[]\s*%\s*[)\]]$|\b(percent|percentage|normali[sz]ed)\b\s*[)\]]?$", re.IGNORECASE)
+"""A column of shares by its unit, at the end; it is no second sample beside one of numbers."""
 INSTRUMENTS = ("bincentre(nm)", "size/nm")
 """Headings of NanoSight and ZetaView, in lower case without spaces; another table follows their histogram."""
 LEAST_BINS = 6
@@ -166,7 +167,7 @@ class _Table:
             what = quoted(text) if text else "blank; a bin without particles is 0"
             self.fail(f"{place} {what}, not a number")
         if value < 0 and column != self.size:
-            self.fail(f"{place} {text}; numbers of particles are 0 or more")
+            self.fail(f"{place} {text}; numbers of particles are 0 or more; name the samples with --column")
         return value
 
     def sizes(self, columns: Sequence[str], heights: str | None) -> SizeTable:

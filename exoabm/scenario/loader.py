@@ -336,6 +336,7 @@ def load(
         raise _not_there(text, names, trusted)
     with path.open("rb") as file:
         data = file.read(MAX_BYTES + 1)
+    refuse_other(str(path), data)
     name = path.stem if text in names else str(path)
     return parse(data, name=name, folder=path.parent, overrides=overrides, trusted=trusted)
 
@@ -435,7 +436,6 @@ def _resolve(path: Path, name: str) -> Path:
 
 @lru_cache(maxsize=4)  # a batch reads one file with many overrides
 def _toml(data: bytes, name: str) -> dict[str, Any]:
-    refuse_other(name)
     if len(data) > MAX_BYTES:
         raise InputError(f"{name}: a scenario file may have at most {MAX_BYTES} bytes")
     try:

@@ -219,7 +219,7 @@ def test_a_registered_behavior_is_told_and_not_sent_to_other_processes(
 @pytest.mark.parametrize("words", [[], ["--help"]])
 def test_help_has_no_error(words: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "exoabm.cli", *words], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "exoabm", *words], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "Usage: " in done.stdout

@@ -109,10 +109,14 @@ def test_a_table_in_memory_is_read_as_the_file_of_its_columns(tmp_path: Path) ->
     assert xo.scenario(frame).name.endswith("DataFrame.parquet")
     for index, ids in (
         (list("abc"), list("abc")),
+        (pd.CategoricalIndex(list("abc")), list("abc")),
         ([7, 8, 9], list("123")),
     ):  # numbers are what a filter left
         table = xo.scenario_from_table(frame.set_axis(index), changes).table_path()
         assert read_cells(table).ids == ids
+    several = frame.set_axis(pd.MultiIndex.from_product([["s"], list("abc")]))
+    with pytest.raises(InputError, match="DataFrame: no table of cells: its index has 2 levels without a"):
+        xo.scenario_from_table(several, changes)
 
 
 @pytest.mark.parametrize(

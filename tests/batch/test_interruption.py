@@ -46,7 +46,7 @@ SWEEP = (*SWEEP, "--set", "cell_type.donor.secretion=poisson", "--out", "a")
 
 def start(cwd: Path, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "exoabm.cli", *map(str, arguments)],
+        [sys.executable, "-m", "exoabm", *map(str, arguments)],
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -91,7 +91,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
         port, log = free_port(), tmp_path_factory.mktemp("dash") / "log.txt"
         # Whatever the server would ask of the world outside goes nowhere.
         nowhere = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
-        command = [sys.executable, "-m", "exoabm.cli", "dash", scenario, "--port", str(port), "--no-browser"]
+        command = [sys.executable, "-m", "exoabm", "dash", scenario, "--port", str(port), "--no-browser"]
         with log.open("wb") as out:
             process = subprocess.Popen(
                 [*command, *options],

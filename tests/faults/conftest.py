@@ -18,7 +18,7 @@ def exoabm(tmp_path: Path) -> Command:
     """Run a command in a subprocess, in the test's own folder."""
 
     def run(*arguments: object) -> Outcome:
-        command = [sys.executable, "-m", "exoabm.cli", *map(str, arguments)]
+        command = [sys.executable, "-m", "exoabm", *map(str, arguments)]
         done = subprocess.run(
             command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=300
         )

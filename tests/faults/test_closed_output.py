@@ -14,7 +14,7 @@ COMMANDS = ("show signaling", "show signaling --json", "cite --bibtex", "list", 
 
 
 def start(words: str, **streams) -> subprocess.Popen:
-    command = [sys.executable, "-P", "-m", "exoabm.cli", *words.split()]
+    command = [sys.executable, "-P", "-m", "exoabm", *words.split()]
     return subprocess.Popen(command, stderr=subprocess.PIPE, **streams)
 
 

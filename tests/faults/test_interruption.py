@@ -16,10 +16,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from exoabm.cli import console
 from exoabm.errors import InputError, NumericalError, RunFailed
 from exoabm.output.durable_files import LOCK, locked
 from exoabm.output.run_folder import RunFolder
@@ -98,7 +101,7 @@ def test_a_disk_that_fills_leaves_nothing(command, small_disk, kib) -> None:
 
 def test_a_file_that_may_not_grow_leaves_nothing(tmp_path) -> None:
     """A real failing write without a disk of our own: the limit on the size of files."""
-    command = [sys.executable, "-m", "exoabm.cli", *map(str, SHORT), "--out", "a"]
+    command = [sys.executable, "-m", "exoabm", *map(str, SHORT), "--out", "a"]
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -167,7 +170,7 @@ def test_a_signal_in_the_middle_of_a_run_leaves_nothing(tmp_path, number, code, 
         run_to_folder(load("two_cells"), tmp_path / "a", seed=1, hours=0.05)
     arguments = ["run", "two_cells", "--hours", "90000", "--seed", "2", "--out", "a"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "exoabm.cli", *arguments, *["--overwrite"] * overwrite],
+        [sys.executable, "-m", "exoabm", *arguments, *["--overwrite"] * overwrite],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
@@ -186,9 +189,6 @@ def test_a_signal_in_the_middle_of_a_run_leaves_nothing(tmp_path, number, code, 
     assert names(tmp_path) == ["a"] * overwrite
     if overwrite:
         assert json.loads((tmp_path / "a" / "run.json").read_text())["seed"] == 1
-
-
-# A broken balance.
 
 
 IMPORTING = """
@@ -233,6 +233,33 @@ def test_a_signal_is_answered_while_modules_are_imported(code, exit_code) -> Non
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert (done.returncode, done.stderr) == (exit_code, "")
+
+
+@pytest.mark.parametrize(
+    ("lost", "number"),
+    [(SystemExit(143), 15), (SystemExit(129), 1), (SystemExit(255), None), (OSError(), None)],
+)
+def test_of_lost_exceptions_those_of_signals_alone_are_sent_again(lost, number, monkeypatch) -> None:
+    sent, usual = [], []
+
+    class Timer:
+        def __init__(self, _: float, send: Any, what: tuple[int, int]) -> None:
+            sent.append((send, what))
+
+        def start(self) -> None:
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(console.threading, "Timer", Timer)
+    monkeypatch.setattr(sys, "unraisablehook", usual.append)
+    for _ in range(2):
+        console._put_before(sys, "unraisablehook", console._deliver_again)
+    one = SimpleNamespace(exc_value=lost)
+    sys.unraisablehook(one)
+    assert sys.unraisablehook.args == (usual.append,), "put before once"
+    assert (sent, usual) == (([], [one]) if number is None else ([(os.kill, (os.getpid(), number))], []))
+
+
+# A broken balance.
 
 
 @pytest.fixture
@@ -292,7 +319,7 @@ def test_a_folder_is_checked_before_anything_is_computed(tmp_path) -> None:
 
 
 def started(cwd: Path, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "exoabm.cli", "run", "two_cells", *map(str, arguments)]
+    command = [sys.executable, "-m", "exoabm", "run", "two_cells", *map(str, arguments)]
     return subprocess.Popen(
         command,
         cwd=cwd,

@@ -39,7 +39,7 @@ FORK = multiprocessing.get_context("fork")
 
 def process(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "exoabm.cli", *map(str, arguments)],
+        [sys.executable, "-m", "exoabm", *map(str, arguments)],
         cwd=cwd,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -40,7 +40,7 @@ def test_a_signal_ends_a_run_in_the_middle_of_a_step(
 ) -> None:
     arguments = ["run", "two_cells", "--seed=2", "--out=a", *STEP, *ENGINES[engine]]
     process = subprocess.Popen(
-        [sys.executable, "-m", "exoabm.cli", *arguments],
+        [sys.executable, "-m", "exoabm", *arguments],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,

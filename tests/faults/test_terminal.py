@@ -141,7 +141,7 @@ def test_exoabm_alone_shows_its_help(exoabm) -> None:
     "words", [[], ["--help"], ["run", "--help"], ["cite"], ["list", "--json"]], ids=" ".join
 )
 def test_a_reader_that_goes_away_is_no_error(words, tmp_path) -> None:
-    command = [sys.executable, "-m", "exoabm.cli", *words]
+    command = [sys.executable, "-m", "exoabm", *words]
     # Elsewhere than in the checkout, whose folder exoabm would stand before the installed package.
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path)

@@ -13,7 +13,7 @@ import pytest
 from exoabm.errors import InputError, RunFailed
 from exoabm.output import durable_files, run_folder
 from exoabm.output.durable_files import atomic_file, write_whole
-from exoabm.output.run_folder import leftovers
+from exoabm.output.run_folder import check_finished, leftovers
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 
@@ -189,6 +189,9 @@ def test_a_place_that_cannot_be_is_refused_with_its_name(tmp_path, place) -> Non
     ):
         write_whole(path, b"")
     durable_files.check_room(path, (), overwrite=True)
+    check_finished(path)
+    with pytest.raises(InputError, match=r"unknown scenario|no scenario file"):
+        load(place)
     with pytest.raises(InputError, match="cannot write to"), durable_files.atomic_folder(path):
         pass
     assert [each.name for each in tmp_path.iterdir()] == ["file"]

@@ -44,7 +44,7 @@ def said(home: Path) -> dict[str, Any]:
     """What ``run --json`` prints, in a process of its own; the folder is ``home / "a"``."""
     pairs = [text for key, value in SMALL.items() for text in ("--set", f"{key}={value}")]
     words = ["run", "signaling", "--seed", "5", "--hours", "1", "--out", "a", "--json", *pairs]
-    program = [sys.executable, "-m", "exoabm.cli", *words]
+    program = [sys.executable, "-m", "exoabm", *words]
     done = subprocess.run(program, cwd=home, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     data: dict[str, Any] = json.loads(done.stdout)

@@ -57,10 +57,22 @@ def test_what_is_left_out_is_said():
 
 @pytest.mark.parametrize(
     ("header", "samples"),
-    [("Count,%", ["Count"]), ("a (%),b (%)", ["a (%)", "b (%)"]), ("Average,Number (Percent)", ["Average"])],
+    [
+        ("Count,%", ["Count"]),
+        ("a (%),b (%)", ["a (%)", "b (%)"]),
+        ("Average,Number (Percent)", ["Average"]),
+        ("Count,Normalized", ["Count"]),
+        ("Control,10% FBS", ["Control", "10% FBS"]),
+        ("Input,Fraction 7", ["Input", "Fraction 7"]),
+        ("Healthy,Relative of patient", ["Healthy", "Relative of patient"]),
+        ("Count,Zeta (mV)", ["Count"]),
+        ("sEV,MV", ["sEV", "MV"]),
+    ],
 )
-def test_shares_are_no_second_sample_beside_numbers(tmp_path, header, samples):
-    rows = "".join(f"{d},{d},{d / 7:.1f}\n" for d in range(50, 130, 10))
+def test_shares_and_potentials_are_no_second_sample_beside_numbers(tmp_path, header, samples):
+    """Words such as fraction or relative are also in names of samples."""
+    other = {"Count,Zeta (mV)": -20}.get(header, 0)
+    rows = "".join(f"{d},{d},{d**1.5 / 70 + other:.1f}\n" for d in range(50, 130, 10))
     (tmp_path / "a.csv").write_text(f"Size (nm),{header}\n{rows}")
     assert list(read_sizes(tmp_path / "a.csv").samples) == samples
 
@@ -69,7 +81,7 @@ def test_a_number_of_particles_below_0_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text(
         "Size (nm),Count\n" + "".join(f"{d},{95 - d}\n" for d in range(50, 130, 10))
     )
-    with pytest.raises(InputError, match="line 7, column 'Count' is -5"):
+    with pytest.raises(InputError, match=r"line 7, column 'Count' is -5; .*--column"):
         read_sizes(tmp_path / "a.csv")
 
 

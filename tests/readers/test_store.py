@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
+import exoabm as xo
 from exoabm.errors import InputError
 from exoabm.readers.cells import read_cells
 from exoabm.readers.file_formats import fingerprint
@@ -176,6 +177,22 @@ def test_files_of_other_formats_say_how_to_make_a_table(tmp_path, name, what):
     for read in (read_cells, load):
         with pytest.raises(InputError, match=what):
             read(path)
+
+
+def test_a_text_may_have_the_extension_of_a_spreadsheet_and_a_scenario_any_name(tmp_path):
+    """Instruments write tab-separated ``.xls``; a built scenario is named by its table, and is no file."""
+    text = "x_um\ty_um\tcell_type\n1\t2\ttumor\n40\t50\ttumor\n"
+    for name in ("a.xls", "slide1.ome.tif.csv"):
+        (tmp_path / name).write_text(text)
+        assert len(read_cells(tmp_path / name).ids) == 2
+    made = xo.scenario_from_table(tmp_path / "slide1.ome.tif.csv")
+    assert made.name == "built-from-slide1.ome.tif"
+    run = xo.run(made, seed=1, hours=0.01, out=tmp_path / "r")
+    assert xo.scenario(run.folder).name == made.name
+    for start in (b"\xd0\xcf\x11\xe0", b"PK\3\4"):
+        (tmp_path / "a.xls").write_bytes(start + bytes(600))
+        with pytest.raises(InputError, match="save the sheet"):
+            read_cells(tmp_path / "a.xls")
 
 
 def test_a_tissue_in_which_no_type_is_known_names_columns(h5ad):
