@@ -12,6 +12,7 @@ import numpy as np
 
 from exoabm.accounting.contact_table import MEMBRANE_COUNTS
 from exoabm.accounting.lineage import CUMULATIVE_COUNTS
+from exoabm.cargo import CargoClass
 from exoabm.state import OUTSIDE, Resolution
 from exoabm.tables.declarations import BETWEEN_CELLS
 from exoabm.tables.readouts import named
@@ -220,26 +221,30 @@ def _mean_copies(state: State, delivered: np.ndarray, kind: np.ndarray) -> dict[
     return result
 
 
-def copies_delivered(state: State, kinds: Sequence[int] | None = None) -> dict[str, np.ndarray]:
+def copies_delivered(
+    state: State, kinds: Sequence[int] | None = None, *, waste: bool = True
+) -> dict[str, np.ndarray]:
     """Copies of each cargo that reached the cytosol of each living cell until now, (n), by its name.
 
-    They are those of all ``kinds`` of vesicles if none are given.
+    They are those of all ``kinds`` of vesicles if none are given. Without ``waste`` it is left out, since it
+    enters a cell by whichever route.
 
     A vesicle may open to the cytosol without a copy of its cargo. Of single vesicles the copies that came are
     counted; of expected numbers they are the vesicles that opened times the mean copies in one.
     """
-    names, living = cargo_names(state.kinds), state.cells.birth_id
-    found = {name: np.zeros(len(living)) for name in names}
+    living = state.cells.birth_id
+    wanted = {c.name for kind in state.kinds for c in kind.cargo if waste or c.role is not CargoClass.WASTE}
+    found = {name: np.zeros(len(living)) for name in cargo_names(state.kinds) if name in wanted}
     for k in range(len(state.kinds)) if kinds is None else kinds:
-        kind = state.kinds[k]
+        carried = [cargo for cargo in state.kinds[k].cargo if cargo.name in found]
         if not state.follows_vesicles:
-            for cargo in kind.cargo:
+            for cargo in carried:
                 found[cargo.name] += cargo.copies * state.trafficking.delivered[:, k].sum(axis=1)
             continue
         recipient, counts = state.contacts.open_edges(k)
         row = np.minimum(state.cells.row_of(recipient), len(living) - 1)
         known = np.flatnonzero(living[row] == recipient) if len(living) else np.zeros(0, np.int64)
-        for cargo in kind.cargo:
+        for cargo in carried:
             copies = counts[known, state.contacts.columns.index(f"{COPIES}{cargo.name}")]
             found[cargo.name] += np.bincount(row[known], copies, len(living))
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from exoabm.viz.server.frames import (
     PER_ML,
     Recording,
     Scale,
+    _level,
     draw,
     header,
     round_up,
@@ -110,7 +112,7 @@ def test_cells_say_what_they_received(which: str, request: pytest.FixtureRequest
     found, _, _ = drawn(state, with_field=False)
     taken = state.trafficking.taken_up.sum(axis=(1, 2))
     opened = state.trafficking.delivered.sum(axis=(1, 2))
-    loaded = opened * (1 - math.exp(-1))
+    loaded = opened  # a copy in each, on average
     if state.follows_vesicles:
         edges = edges_of(state)
         loaded = np.bincount(edges.recipient, edges.copies["signal"], len(taken))
@@ -196,6 +198,18 @@ def test_the_automatic_scale_is_by_the_present_maximum_alone() -> None:
     assert scale.follow(9e9) == 3e6
     scale.fixed = False
     assert scale.follow(9e9) == 1e10
+
+
+def test_the_scale_of_single_vesicles_rests_while_their_maximum_is_a_small_count() -> None:
+    """Their maximum wavers among 1 to 4 in a voxel, the boundaries of colors of expected numbers."""
+    random, scale = np.random.default_rng(1), Scale()
+    voxel = SimpleNamespace(voxel_volume=1.0, shape=(90, 90))
+    state, found = SimpleNamespace(domain=voxel, follows_vesicles=True), {}
+    for mean in (0.0, 0.03, 1.0, 40.0):
+        counts = [random.poisson(mean, voxel.shape) * PER_ML for _ in range(50)]
+        found[mean] = {round(scale.follow(*_level(state, each)) / PER_ML, 9) for each in counts}
+        assert mean != 0.03 or len({each.max() for each in counts}) > 1
+    assert found == {0.0: {5.0}, 0.03: {5.0}, 1.0: {15.0}, 40.0: {150.0}}
 
 
 def test_a_moment_has_the_same_colors_however_it_was_reached(continuum: State) -> None:

@@ -12,6 +12,7 @@ from exoabm.plot.palette import Looks
 from exoabm.tables.readouts import parse
 from exoabm.viz.results.charts import charts, curves
 from exoabm.viz.results.text_summary import cell_summary, many, run_summary, told
+from exoabm.viz.server.frames import loaded_deliveries
 
 ENGINES = {"continuum": {}, "vesicles": {"transport.engine": "vesicles"}}
 
@@ -107,6 +108,8 @@ def test_what_is_no_vesicle_is_not_called_one() -> None:
     drawn = charts(model, Looks.of_state(model.state))
     assert drawn["moved"].title == "Vesicles arrived, taken up, opened"
     assert {parse(line.column).names for line in drawn["moved"].lines} == {("vesicle",)}
+    inside = drawn["places_drug molecules"].lines[4].name
+    assert (drawn["places"].lines[4].name, inside) == ("cytosol", "reached their site of action")
     assert drawn["moved_drug molecules"].y_label == "drug molecules until now"
     assert {parse(line.column).names for line in drawn["moved_drug molecules"].lines} == {("free",)}
     assert not any("nanoparticle" in line.column for c in drawn.values() for line in c.lines)
@@ -178,6 +181,7 @@ def test_a_cell_tells_sorts_apart() -> None:
     summary = cell_summary(model, cell)
     assert summary is not None
     assert "released" not in dict(summary.facts), "it cannot"
+    assert summary.delivered == "delivered", "some open, others reach their site of action"
     for particles, kinds in (("vesicles", ["vesicle"]), ("drug molecules", ["free"])):
         rows = edges[(edges.recipient == cell) & edges.vesicle_kind.isin(kinds)]
         assert dict(summary.facts)[f"taken up, {particles}"] == many(rows.taken_up.sum())
@@ -216,6 +220,17 @@ def test_one_was_and_two_were(model: ExosomeModel) -> None:
             break
     assert ("1", "was") in said
     assert ("1", "were") not in said
+
+
+def test_waste_that_came_is_no_delivery_of_cargo() -> None:
+    model = ExosomeModel("waste_removal", seed=1)
+    model.run(hours=6)
+    state = model.state
+    opened = state.trafficking.delivered.sum(axis=(1, 2))
+    assert opened.max() > 0
+    summary = cell_summary(model, int(state.cells.birth_id[opened.argmax()]))
+    assert not any("copies" in words for words, _ in summary.facts)
+    assert not loaded_deliveries(state, range(len(state.kinds))).any()
 
 
 def test_a_card_names_the_kinds_of_one_donor() -> None:

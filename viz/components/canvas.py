@@ -129,6 +129,7 @@ def Canvas(
     def fix(value: bool) -> None:
         session.scale.fixed = bool(value)
         fixed.set(bool(value))
+        session.agree()
 
     element = CanvasWidget.element(
         world=world,

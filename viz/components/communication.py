@@ -125,23 +125,24 @@ def Cell(summary: CellSummary, on_close: Callable[[], None]) -> None:
                     html("dd", text=value)
         for how, rows in (("Received from", summary.donors), ("Taken up by", summary.recipients)):
             if rows:
-                _Partners(how, rows, summary.expected)
+                _Partners(how, rows, summary)
         if summary.note:
             html("p", "exo-note", text=summary.note)
 
 
 @solara.component
-def _Partners(how: str, rows: tuple[Partner, ...], expected: bool) -> None:
+def _Partners(how: str, rows: tuple[Partner, ...], summary: CellSummary) -> None:
+    expected = summary.expected
     most, when = 8, "first encounter" + ", median" * expected
     names = {row.name.partition(", ")[0] for row in rows}
     pairs = len(names) < len(rows)
     cells = all(name.rpartition(" ")[2].isdigit() for name in names)  # else cell types, doses, the reservoir
     partners = told(f"{len(names):,}", "cells" if cells else "sources")
     total = sum(row.taken_up for row in rows)
-    html("h3", text=f"{how} {partners}: {f'{total:,.1f}' if expected else f'{total:,.0f}'} in all")
+    html("h3", text=f"{how} {partners}: {many(total)} in all")
     with html("table", "exo-table"):
         with html("thead"), html("tr"):
-            for head in ("cell, kind" if pairs else "cell", "taken up", "to the cytosol", when):
+            for head in ("cell, kind" if pairs else "cell", "taken up", summary.delivered, when):
                 html("th", text=head, attributes={"scope": "col"})
         with html("tbody"):
             for name, taken, delivered, first in rows[:most]:

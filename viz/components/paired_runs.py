@@ -47,6 +47,7 @@ class PairedRuns:
             a.paired_with, b.paired_with = b, a
             b.looks = b.looks.colored_like(a.looks)
             a.scale.match(b.scale)
+            a.agree()
 
     @property
     def speed(self) -> float:
@@ -267,6 +268,8 @@ def _Pair(setup: Setup, key: str, value: str, values: tuple[str, ...], on_again:
         for session in runs.sessions if runs is not None else ():
             session.with_field = layers.peek()["field"]
             session.redraw()
+        if runs is not None:
+            runs.sessions[0].agree()
 
     def live() -> Callable[[], None] | None:
         if runs is None:

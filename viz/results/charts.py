@@ -17,6 +17,7 @@ from exoabm.plot.scales import capitalized
 from exoabm.tables.readouts import named, parse
 from exoabm.vesicle import cargo_names
 from exoabm.viz.results.text_summary import (
+    OPENED,
     common_name,
     delivered_words,
     particle_classes,
@@ -101,6 +102,7 @@ def charts(model: ExosomeModel, looks: Looks, asked: Prediction | None = None) -
     for particles, group in groups:  # each in a plot of its own: molecules outnumber vesicles by far
         moved, places = [], []
         ended = delivered_words(particles).removeprefix("were ")
+        inside = PLACES["delivered"][0] if ended == OPENED else ended
         for kind, dash in zip(group, cycle(_DASHES), strict=False):
             of = f", {kind}" if len(group) > 1 else ""
             moved += [
@@ -109,7 +111,7 @@ def charts(model: ExosomeModel, looks: Looks, asked: Prediction | None = None) -
                 Line(f"{ended}{of}", named("delivered", kind), PLACES["delivered"][1], dash),
             ]
             places += [
-                Line(f"{PLACES[p][0]}{of}", named(p, kind), color, dash)
+                Line(f"{inside if p == 'delivered' else PLACES[p][0]}{of}", named(p, kind), color, dash)
                 for p, color in _PLACES.items()
                 if p != "escaped" or Face.FIXED in state.domain.faces
             ]
@@ -290,7 +292,6 @@ _OF_KIND = {
     "endosomal": "in endosomes",
     "lysosomal": "degraded in lysosomes",
     "recycled": "released again",
-    "delivered": "that reached the cytosol",
     "cleared": "cleared",
     "escaped": "escaped",
     "taken_up": "taken up",
@@ -304,7 +305,6 @@ _OF_TYPE = {
     "arrived_cells": "cells that arrived",
     "released_per_cell": "{} released per cell",
     "taken_up_per_cell": "{} taken up per cell",
-    "delivered_per_cell": "{} that reached the cytosol per cell",
 }
 _OF_CARGO = {
     "copies_per_cell": "copies of {} per cell",
@@ -317,15 +317,15 @@ _OF_CARGO = {
 def column_labels(scenario: Scenario, names: Iterable[str]) -> dict[str, str]:
     """Readouts with their words, but for those of kinds that nothing brings."""
     kinds = _kinds(scenario)
-    what = common_name(scenario)
+    what, came = common_name(scenario), "released or arrived" if scenario.dose else "released"
     found = {}
     for name in names:
         readout = parse(name)
-        if readout.quantity not in _OF_KIND or len(readout.names) != 1:
+        if readout.quantity not in (*_OF_KIND, "delivered") or len(readout.names) != 1:
             found[name] = _words(readout, what)
         elif readout.names[0] in kinds:
-            words = _OF_KIND[readout.quantity] or ("released or arrived" if scenario.dose else "released")
-            found[name] = kinds[readout.names[0]].format(words)
+            words, ended = kinds[readout.names[0]]
+            found[name] = words.format(_OF_KIND.get(readout.quantity, f"that {ended}") or came)
     return found
 
 
@@ -338,11 +338,17 @@ def default_column(scenario: Scenario, columns: Mapping[str, str]) -> str:
     return next(taken, next(iter(columns)))
 
 
-def _kinds(scenario: Scenario) -> dict[str, str]:
-    """Per kind that comes: its particle class with room for a word, and the kind where there are several."""
+def _kinds(scenario: Scenario) -> dict[str, tuple[str, str]]:
+    """Per kind that comes: its particle class with room for a word, and the words for what was delivered.
+
+    The kind is named where there are several.
+    """
     return {
-        scenario.vesicle[kind].name: f"{particles.name} {{}}"
-        + (f" ({scenario.vesicle[kind].name})" if len(particles.kinds) > 1 else "")
+        scenario.vesicle[kind].name: (
+            f"{particles.name} {{}}"
+            + (f" ({scenario.vesicle[kind].name})" if len(particles.kinds) > 1 else ""),
+            particles.delivered,
+        )
         for particles in present_classes(scenario)
         for kind in particles.kinds
     }
@@ -356,6 +362,8 @@ def _words(readout: Readout, what: str) -> str:
     first, *rest = readout.names
     if readout.quantity in _OF_CARGO:
         words = _OF_CARGO[readout.quantity].format(rest[0])
+    elif readout.quantity == "delivered_per_cell":
+        words = f"{what} that {delivered_words(what)} per cell"
     elif readout.quantity in _OF_TYPE:
         words = _OF_TYPE[readout.quantity].format(what)
     elif rest:

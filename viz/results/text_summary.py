@@ -107,7 +107,7 @@ def _origin(state: State, kinds: list[int]) -> str:
 
 
 class Partner(NamedTuple):
-    """A cell or type at the other end of an edge: taken up, in the cytosol, first encounter in h."""
+    """A cell or type at the other end of an edge: taken up, delivered, first encounter in h."""
 
     name: str
     taken_up: float
@@ -120,8 +120,9 @@ class CellSummary:
     """One cell: facts as words and numbers, donors and recipients, and the edges to highlight.
 
     Where several classes of particles or kinds of a class are present, the name of a partner ends with them,
-    each after ", ". ``links`` are (donor, recipient, weight 0 to 1, whether this cell is the donor). Of
-    ``expected`` numbers the time of the first encounter is its median.
+    each after ", ". ``links`` are (donor, recipient, weight 0 to 1, whether this cell is the donor), and
+    ``delivered`` the words for such numbers of partners. Of ``expected`` numbers the time of the first
+    encounter is its median.
     """
 
     birth: int
@@ -130,6 +131,7 @@ class CellSummary:
     donors: tuple[Partner, ...]
     recipients: tuple[Partner, ...]
     links: tuple[tuple[int, int, float, bool], ...]
+    delivered: str
     note: str = ""
     expected: bool = False
 
@@ -195,6 +197,7 @@ def cell_summary(model: ExosomeModel, birth: int) -> CellSummary | None:
         partners(incoming, donor),
         partners(outgoing, recipient),
         tuple(_links(edges.donor, ids[edges.recipient], taken, incoming, outgoing)),
+        (classes[0].delivered if len(classes) == 1 else delivered_words("")).removeprefix("were "),
         f"{_inherited(state, row)} {_unknown(state, edges.resolution)}".strip(),
         not state.follows_vesicles,
     )
@@ -227,7 +230,7 @@ def _facts(state: State, row: int, classes: Iterable[ParticleClass]) -> Iterator
         ):
             yield f"{words}{of}", many(float(values[row, list(each.kinds)].sum()))
     if np.any(cell_type.uptake_rate > 0):
-        for name, copies in copies_delivered(state).items():
+        for name, copies in copies_delivered(state, waste=False).items():
             yield f"copies of {name.replace('_', ' ')} delivered", many(float(copies[row]))
     if cell_type.waste is not None:
         yield "waste", f"{state.cells.waste[row]:.1f} units"
@@ -335,8 +338,8 @@ def particle_classes(scenario: Scenario) -> tuple[ParticleClass, ...]:
 
 
 def delivered_words(name: str) -> str:
-    """The words for particles of this name that the column ``delivered`` counts."""
-    return next(_DELIVERED[each] for each in _DELIVERED if PARTICLES[each] == name)
+    """The words for what the column ``delivered`` counts of particles of this name, or of several classes."""
+    return next((_DELIVERED[each] for each in _DELIVERED if PARTICLES[each] == name), "were delivered")
 
 
 def common_name(scenario: Scenario) -> str:

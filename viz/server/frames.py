@@ -9,7 +9,7 @@ Everything is little-endian, and arrays stand in the order of their alignment::
     dots      uint16 (m, 2)   free vesicles, likewise
     type      uint8 (n)       index of the cell type
     received  uint8 (n)       vesicles taken up until now, 255 log(1 + N) / log(1 + FULL)
-    stage     uint8 (n)       0 nothing yet, 1 took vesicles up, 2 a vesicle with cargo opened to the cytosol
+    stage     uint8 (n)       0 nothing yet, 1 took vesicles up, 2 cargo was delivered
     origin    uint8 (m)       index of the donor's cell type, 255 where no cell sent it
     field     uint8 (h, w)    concentration, 255 sqrt(c / scale); row 0 at low y
 
@@ -47,6 +47,8 @@ FULL = 1000.0
 """Vesicles taken up at which a cell is drawn in its full color."""
 MOST_DOTS = 20_000
 """Vesicles drawn at once; of more, a share is."""
+LEAST_TOP, ABOVE = 5.0, 3.0
+"""Of single vesicles: the least scale, vesicles in a voxel of the picture, and the scale over their mean."""
 FAINT = 1.0
 """Vesicles in the whole domain; colors do not follow a maximum below their mean concentration: it fades."""
 PER_ML = 1e12
@@ -86,9 +88,10 @@ class Scale:
     """The concentration, per mL, that is drawn in the last color.
 
     Automatic, it is the maximum of what is drawn rounded up to 1 or 3 times a power of ten: by the state
-    alone, so that a moment has the same colors whichever frames were drawn before it. Steps by a factor of
-    about three are wide enough that the noise of single vesicles seldom crosses one. Fixed, it stays for
-    ever. Scales that match follow the larger maximum, so that two pictures can be compared by color.
+    alone, so that a moment has the same colors whichever frames were drawn before it. The maximum of single
+    vesicles is a small count that changes with every step; the mean concentration around a vesicle, which
+    they all make, stands for it (see ``_level``). Fixed, it stays for ever. Scales that match follow the
+    larger value, so that two pictures can be compared by color.
     """
 
     def __init__(self) -> None:
@@ -98,19 +101,18 @@ class Scale:
 
     @property
     def value(self) -> float:
-        """For the maxima drawn last, 1/mL; 0 where there is nothing to draw."""
+        """For what was drawn last, 1/mL; 0 where there is nothing to draw."""
         if not (self.fixed and self._value):
-            maximum = max(self._latest, self._other._latest if self._other else 0.0)
-            self._value = round_up(maximum) if maximum > 0 else 0.0
+            self._value = max(self._latest, self._other._latest if self._other else 0.0)
         return self._value
 
     def match(self, other: Scale) -> None:
         """Be one scale with another from now on, but for what is fixed."""
         self._other, other._other = other, self
 
-    def follow(self, maximum: float) -> float:
-        """The scale for a frame with this maximum."""
-        self._latest = maximum
+    def follow(self, level: float, unit: float = 1.0) -> float:
+        """The scale for a frame with this maximum, or level, rounded up in this unit."""
+        self._latest = unit * round_up(level / unit) if level > 0 else 0.0
         return self.value
 
 
@@ -179,14 +181,15 @@ def draw(
 def loaded_deliveries(state: State, kinds: Sequence[int]) -> np.ndarray:
     """Deliveries of cargo to each living cell until now, (n): at least 1 where a star is drawn.
 
-    Of single vesicles they are copies that came. Of expected numbers they are the vesicles that opened to the
-    cytosol times the share of them with a copy, 1 - exp(-m) of Poisson loads with mean m.
+    Of single vesicles they are the copies that came. Of expected numbers they are the copies too, but at most
+    one for each vesicle that opened to the cytosol: a tenth of a vesicle with ten copies is no delivery yet.
+    Waste is no delivery, since it enters a cell by whichever route.
     """
-    if state.follows_vesicles:
-        copies = copies_delivered(state, kinds)
-        return np.sum(list(copies.values()), axis=0) if copies else np.zeros(len(state.cells))
-    load = np.array([sum(cargo.copies for cargo in state.kinds[k].cargo) for k in kinds])
-    found: np.ndarray = state.trafficking.delivered[:, kinds].sum(axis=2) @ -np.expm1(-load)
+    found = np.zeros(len(state.cells))
+    for k in kinds:
+        copies = sum(copies_delivered(state, [k], waste=False).values(), start=np.zeros(len(found)))
+        opened = state.trafficking.delivered[:, k].sum(axis=1)
+        found += copies if state.follows_vesicles else np.minimum(copies, opened)
     return found
 
 
@@ -230,12 +233,26 @@ def _field(state: State, scale: Scale, kinds: Sequence[int]) -> tuple[np.ndarray
         total = total.mean(axis=0)
     total *= PER_ML / domain.voxel_volume
     maximum = float(total.max())
-    faint = FAINT * PER_ML / (domain.voxel_volume * math.prod(domain.shape))
-    top = scale.follow(max(maximum, faint) if maximum > 0 else 0.0)
+    top = scale.follow(*_level(state, total))
     share = np.sqrt(np.clip(total, 0, top) / top) if top > 0 else np.zeros_like(total)
     if state.y_down:
         share = share[::-1]
     return (share * 255 + 0.5).astype(np.uint8), maximum
+
+
+def _level(state: State, total: np.ndarray) -> tuple[float, float]:
+    """What the scale of concentrations c (1/mL) follows, and the unit in which it is rounded up.
+
+    Of expected numbers it is their maximum. Of single vesicles it is ``ABOVE`` times sum(c^2) / sum(c), the
+    mean concentration where a vesicle is, from ``LEAST_TOP`` vesicles in a voxel upward.
+    """
+    voxel = PER_ML / state.domain.voxel_volume
+    if not state.follows_vesicles:
+        maximum, faint = float(total.max()), FAINT * voxel / math.prod(state.domain.shape)
+        return max(maximum, faint) if maximum > 0 else 0.0, 1.0
+    least = LEAST_TOP * voxel * total.size / math.prod(state.domain.shape)
+    there = float((total**2).sum() / total.sum()) if total.any() else 0.0
+    return max(ABOVE * there, least), least
 
 
 def _dots(state: State, kinds: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:

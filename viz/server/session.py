@@ -314,7 +314,8 @@ class Session:
         kept = self._pulsed = 0.0
         while not stop.is_set() and not self._compiled.wait(PATIENCE):
             continue
-        end, self._begun = min(until or self.end, self.end), (self.time, time.monotonic())
+        end = self.end if until is None else min(until, self.end)
+        self._begun = self.time, time.monotonic()
         step, before = float(self.scenario.clock.step), self.cpu - time.thread_time()
         self._keep()
         try:

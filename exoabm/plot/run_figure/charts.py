@@ -49,6 +49,15 @@ INDENT = 34
 """px between the heading of a course and its axes, away from the scales of the map."""
 
 
+_INSIDE = {
+    "vesicles": palette.PLACES["delivered"][0],
+    "lipid nanoparticles": palette.PLACES["delivered"][0],
+    "drug molecules": "site of action",
+    "free molecules": "sensed",
+}
+"""Where particles of a name are that the account ``delivered`` counts."""
+
+
 def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> None:
     """The emitted vesicles by compartment, as stacked numbers over time."""
     state = scene.state
@@ -65,9 +74,10 @@ def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> N
     shown = [p for p in palette.PLACES if columns[p].any() or p == "delivered"]
     edges = np.cumsum([0 * hours, *(np.maximum(columns[p], 0) for p in shown)], axis=0)
     _frame(ax, hours, 1.02 * float(edges[-1].max()), scene.what)
-    labels = []
+    labels, inside = [], _INSIDE.get(scene.what, "delivered")
     for place, low, high in zip(shown, edges[:-1], edges[1:], strict=True):
         words, color = palette.PLACES[place]
+        words = inside if place == "delivered" else words
         ax.fill_between(hours, low, high, color=color, linewidth=0.6, edgecolor=PAPER, label=place)
         count = float(columns[place][-1])
         label = "≈ 0"
@@ -78,7 +88,7 @@ def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> N
         labels.append((float(low[-1] + high[-1]) / 2, f"{words}  {label}", color))
     # Delivery is mostly thinner than a line, so it gets one.
     ax.plot(hours, edges[1], color=palette.PLACES["delivered"][1], linewidth=1.6, clip_on=False)
-    _label_ends(ax, labels, bold=palette.PLACES["delivered"][0])
+    _label_ends(ax, labels, bold=inside)
     kinds = [" + ".join(scene.kinds)] if len(scene.kinds) > 1 else []
     when = f"{scene.what}, and share of all emitted, at {number(hours[-1])} h"
     write_heading(figure, LEFT, scene.bottom, f"Emitted {scene.what} by compartment", [when, *kinds])
