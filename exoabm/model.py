@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from exoabm._mesa import BaseAgent, DataCollector, Model
+from exoabm.accounting.step_checks import marked_if_incomplete
 from exoabm.analysis.communication import edge_table
 from exoabm.analysis.communication_graph import graph
 from exoabm.cells.agents import AgentsByType, Cell, CellSpace, Readouts
@@ -152,14 +153,15 @@ class ExosomeModel(Model):  # type: ignore[misc]
         """
         self.advance_by(self._length)
         plain = type(self).step is ExosomeModel.step
-        if plain and self._awaited is None:
-            for kind, agents in list(self._agents_by_type.items()):
-                if kind.step is not BaseAgent.step:
-                    agents.do("step")
-        if isinstance(self.datacollector, Readouts):
-            self.datacollector.collect(self, recorded_only=self._in_run)
-        elif plain:
-            self.datacollector.collect(self)
+        with marked_if_incomplete(self.state):
+            if plain and self._awaited is None:
+                for kind, agents in list(self._agents_by_type.items()):
+                    if kind.step is not BaseAgent.step:
+                        agents.do("step")
+            if isinstance(self.datacollector, Readouts):
+                self.datacollector.collect(self, recorded_only=self._in_run)
+            elif plain:
+                self.datacollector.collect(self)
 
     def advance_by(self, seconds: float) -> None:
         """Advance by one coupling step of any length above 0.
@@ -173,16 +175,17 @@ class ExosomeModel(Model):  # type: ignore[misc]
             raise InputError(f"advance_by({seconds}): a step is a number of seconds above 0")
         step = Step(self.state, self.engine, self.recorder, seconds, self.protocol)
         born, died = self.state.lineage.born, len(self.state.lineage.dead)
-        try:
-            advance(step)
-        except MemoryError as error:
-            raise ResourceError(
-                f"no memory was left in the step at {self.hours:.4g} h; use fewer vesicles, fewer cells or "
-                "larger voxels"
-            ) from error
-        for name in self.state.lineage.dead["birth_id"][died:].tolist():
-            self._cells.pop(name).leave()
-        self._make_agents(range(born, self.state.lineage.born))
+        with marked_if_incomplete(self.state):
+            try:
+                advance(step)
+            except MemoryError as error:
+                raise ResourceError(
+                    f"no memory was left in the step at {self.hours:.4g} h; use fewer vesicles, fewer cells "
+                    "or larger voxels"
+                ) from error
+            for name in self.state.lineage.dead["birth_id"][died:].tolist():
+                self._cells.pop(name).leave()
+            self._make_agents(range(born, self.state.lineage.born))
 
     def _make_agents(self, names: Iterable[int] | None = None) -> None:
         """Agents of cells, by default of all: where none comes or goes, when agents are first asked for."""

@@ -324,7 +324,8 @@ class State:
     marked_for_death : numpy.ndarray
         Birth ids of cells that die at the end of this step.
     in_step : bool
-        Whether a step has begun and is not committed; an interrupt or an error leaves it so.
+        Whether a step has begun and is not committed; an interrupt or an error in a step, also after that,
+        leaves it so.
     """
 
     domain: Domain

@@ -93,7 +93,43 @@ def test_a_model_whose_step_was_interrupted_does_not_go_on(monkeypatch) -> None:
         model.step()
     monkeypatch.undo()
     for go_on in (model.step, model.branch):
-        with pytest.raises(xo.ExoError, match=r"the step at 0\.166667 h was not completed"):
+        with pytest.raises(xo.ExoError, match=r"at 0\.166667 h a step was not completed"):
+            go_on()
+
+
+class Raising:
+    """An observer of every step that an interrupt hits after the first ones."""
+
+    interval = 0.0
+    looks = 0
+
+    def record(self, _: object) -> None:
+        self.looks += 1
+        if self.looks > 3:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("place", ["record", "agent", "collect"])
+def test_nor_does_one_that_was_interrupted_when_its_cells_had_changed(place, monkeypatch) -> None:
+    """Records of that step are missing; agents of its dead and daughters also, if it had come to these."""
+    turnover = {"cell_type.recipient.division_rate": "2 / h", "cell_type.donor.death_rate": "1 / h"}
+    model = xo.ExosomeModel("signaling", seed=1, overrides=SMALL | turnover)
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    if place == "record":
+        model.observe(Raising())
+    elif place == "agent":
+        monkeypatch.setattr(xo.Cell, "leave", interrupted)
+    else:
+        model.run(hours=0.1)
+        monkeypatch.setattr(model.datacollector, "collect", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.run(hours=5)
+    monkeypatch.undo()
+    for go_on in (model.step, model.branch, lambda: model.set("vesicle.exosome.processing_rate", "1 / h")):
+        with pytest.raises(xo.ExoError, match="a step was not completed"):
             go_on()
 
 

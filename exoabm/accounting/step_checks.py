@@ -6,6 +6,7 @@ table and the table of single vesicles are empty.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING
 
@@ -134,7 +135,7 @@ SINGLE = "x", "y", "z"
 
 
 def check_complete(state: State) -> None:
-    """Refuse a state whose step was interrupted: some of its stages have acted, and others have not.
+    """Refuse a state whose step was interrupted: some of its stages, records or agents have not acted.
 
     Raises
     ------
@@ -143,9 +144,19 @@ def check_complete(state: State) -> None:
     """
     if state.in_step:
         raise RunFailed(
-            f"the step at {state.time / 3600:.6g} h was not completed, because of an interrupt or an error; "
+            f"at {state.time / 3600:.6g} h a step was not completed, because of an interrupt or an error; "
             "make the model anew, or continue from a checkpoint"
         )
+
+
+@contextlib.contextmanager
+def marked_if_incomplete(state: State) -> Iterator[None]:
+    """For any part of a step: an interrupt or an error in it leaves a state that `check_complete` refuses."""
+    try:
+        yield
+    except BaseException:
+        state.in_step = True
+        raise
 
 
 def check_finite(state: State, time: float, *, wholly: bool = False) -> None:

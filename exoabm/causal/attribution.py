@@ -422,8 +422,9 @@ def _contribution_of_size(
         + inward * (1 - vesicle.fusion_probability) * vesicle.recycling_probability
     )
     value = inward * weight
+    release = coupling.release_weights.matrix
     for _ in range(MOST_RETURNS):
-        released = coupling.release @ factor.solve(sinks.T @ value)
+        released = release @ factor.solve(sinks.T @ value)
         new = inward * weight + return_probability * released
         if np.abs(new - value).max() <= CONVERGED * np.abs(new).max():
             return np.asarray(released)

@@ -63,9 +63,8 @@ def _take_up_expected(state: State, result: TransportResult, dt: float) -> Uptak
     Both pools are advanced exactly, so that the split does not depend on the step.
     """
     way, captured, sizes, arrival = state.trafficking, result.captured, result.captured_sizes, result.arrival
-    coefficients = _coefficients(
-        tuple((k.unbinding_rate, k.internalization_rate, k.processing_rate) for k in state.kinds), dt
-    )
+    rates = tuple((k.unbinding_rate, k.internalization_rate, k.processing_rate) for k in state.kinds)
+    coefficients = np.array(_coefficients(rates, dt))[None]
     if arrival is not None:
         coefficients = np.repeat(coefficients, len(captured), axis=0)
         coefficients[..., [1, 4]] = np.where(np.isnan(arrival), coefficients[..., [1, 4]], arrival)
@@ -93,9 +92,10 @@ def _take_up_expected(state: State, result: TransportResult, dt: float) -> Uptak
 
 
 @lru_cache(maxsize=16)  # the same in every step of a run
-def _coefficients(rates: tuple[tuple[float, float, float], ...], dt: float) -> np.ndarray:
-    """``compartment_coefficients`` of kinds with these rates: off, into and on, (1, K, 5)."""
-    return np.array([compartment_coefficients(off + into, into, on, dt) for off, into, on in rates])[None]
+def _coefficients(rates: tuple[tuple[float, float, float], ...], dt: float) -> tuple[tuple[float, ...], ...]:
+    """``compartment_coefficients`` of kinds with these rates: off, into and on, (K, 5)."""
+    each = (compartment_coefficients(off + into, into, on, dt) for off, into, on in rates)
+    return tuple(tuple(of_kind.tolist()) for of_kind in each)
 
 
 def _by_origin(*arrays: np.ndarray | None) -> list[Any]:

@@ -325,7 +325,7 @@ def flatten(
     if scratch.dtype != u.dtype:
         raise ValueError("scratch must have the dtype of u")
     sides = tuple(map(int, diffusion.sides))[: 6 if deep else 4]
-    grid = _grid(layers, height, deep, sides)
+    grid = Grid(layers, height, deep, np.array(_codes(sides), np.int8))
     value = np.ascontiguousarray(diffusion.side_value, dtype=np.float64)
     check_shape("side_value", value, (labels, 6))
     faces = None
@@ -343,13 +343,12 @@ def flatten(
 
 
 @lru_cache(maxsize=64)  # the same in every step of a run
-def _grid(layers: int, height: int, deep: bool, sides: tuple[int, ...]) -> Grid:
-    """The grid, after checking its sides."""
-    code = np.zeros(6, dtype=np.int8)
-    code[: len(sides)] = sides
-    if np.any((code[::2] == PERIODIC) != (code[1::2] == PERIODIC)):
+def _codes(sides: tuple[int, ...]) -> tuple[int, ...]:
+    """Codes of six sides, of those along z 0 if they are not given, after checking them."""
+    code = sides + (0,) * (6 - len(sides))
+    if any((low == PERIODIC) != (high == PERIODIC) for low, high in zip(code[::2], code[1::2], strict=True)):
         raise ValueError("a side is periodic only together with the opposite one")
-    return Grid(layers, height, deep, code)
+    return code
 
 
 def by_label(values: Floats | Integers, labels: int) -> Floats:

@@ -83,6 +83,10 @@ class VesicleEventWriter(TableObserver):
             chosen = np.isin(happened["event"], self._kept)
             happened = {name: column[chosen] for name, column in happened.items()}
         self._names = Names.of(state)
+        self._keep(happened)
+
+    def _keep(self, happened: Mapping[str, np.ndarray]) -> None:
+        """Let rows wait; each group that they fill is written."""
         if self._waiting is None:
             self._waiting = _Group(happened)
         first, rows = 0, len(happened["event"])
@@ -108,8 +112,7 @@ class VesicleEventWriter(TableObserver):
         super().restore(content)
         self._names = Names(**part(content, "names/"))
         if waiting := part(content, "waiting/"):
-            self._waiting = _Group(waiting)
-            self._waiting.add(waiting, 0)
+            self._keep(waiting)  # more than a group may have waited in a run of an earlier build
 
     def close(self) -> None:
         """Finish the files."""

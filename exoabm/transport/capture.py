@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -12,7 +12,7 @@ from exoabm.kernels import lattice_random_walk
 from exoabm.kernels.brownian_offlattice import walk_off_lattice
 from exoabm.kernels.lattice import Lattice, mark_voxels
 from exoabm.kernels.medium import Medium, Outcomes, Particles, clearance
-from exoabm.kernels.membranes import build_membranes, resolve_overlaps
+from exoabm.kernels.membranes import Membranes, build_membranes, resolve_overlaps
 from exoabm.kernels.random import StepKey
 from exoabm.kernels.row_groups import choose_by_weight
 from exoabm.streams import Purpose
@@ -41,11 +41,21 @@ REACH = 4.0
 """Distance from a voxel within which membranes are searched, in spreads of the shortest sub-steps."""
 
 
-class Capture(Protocol):
-    """Model of motion and capture of the free vesicles of one kind."""
+SinksT = TypeVar("SinksT")
+
+
+class Capture(Protocol[SinksT]):
+    """Model of motion and capture of the free vesicles of one kind; ``SinksT`` holds the cells as sinks."""
 
     def place(self, state: State) -> None:
         """Update the positions of the cells."""
+        ...
+
+    def sinks(self, share: np.ndarray | None) -> SinksT:
+        """All cells as sinks, for ``move`` and ``sinks_at``.
+
+        ``share`` (n,) is the share of the uptake rates of cells, None for 1.
+        """
         ...
 
     def move(
@@ -54,20 +64,19 @@ class Capture(Protocol):
         vesicles: Vesicles,
         rows: np.ndarray,
         dt: float,
-        share: np.ndarray | None,
+        sinks: SinksT,
         fates: Outcomes,
         threads: int,
         attempt: int = 0,
     ) -> None:
         """Move the vesicles in ``rows`` to the end of a step of ``dt`` seconds, and write their fates.
 
-        ``share`` (n,) is the share of the uptake rates of cells, None for 1. ``attempt`` counts the rejected
-        captures of these vesicles in this step.
+        ``attempt`` counts the rejected captures of these vesicles in this step.
         """
         ...
 
     def sinks_at(
-        self, state: State, vesicles: Vesicles, rows: np.ndarray, cell: np.ndarray, dt: float
+        self, vesicles: Vesicles, rows: np.ndarray, cell: np.ndarray, dt: float, sinks: SinksT
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rates of capture of the vesicles in ``rows`` by ``cell``: three arrays (m,).
 
@@ -119,7 +128,7 @@ class VoxelCapture:
         """See ``Capture``."""
         domain = state.domain
         self._couplings = couple(state, self._kind)
-        self._running = np.concatenate([[0.0], np.cumsum(self._couplings[0].released.data)])
+        self._running = np.concatenate([[0.0], np.cumsum(self._couplings[0].release_weights.data)])
         self._betas = np.array([each.beta for each in self._couplings])
         # Size classes share the stencils: one sparsity pattern, and rates by class.
         each = [sparse.csc_array(c.sink_rates(domain.voxel_volume)) for c in self._couplings]
@@ -136,21 +145,24 @@ class VoxelCapture:
             *mark_voxels(self._lattice, slot_of_voxel),
         )
 
+    def sinks(self, share: np.ndarray | None) -> lattice_random_walk.Sinks:
+        """See ``Capture``."""
+        if share is None:
+            return self._sinks
+        return lattice_random_walk.scale_rates(self._sinks, share, self._betas, LEAST)
+
     def move(
         self,
         state: State,
         vesicles: Vesicles,
         rows: np.ndarray,
         dt: float,
-        share: np.ndarray | None,
+        sinks: lattice_random_walk.Sinks,
         fates: Outcomes,
         threads: int,
         attempt: int = 0,
     ) -> None:
         """See ``Capture``. kappa is interpolated between the size classes by the D of each vesicle."""
-        self._acting = sinks = self._sinks
-        if share is not None:
-            self._acting = sinks = lattice_random_walk.scale_rates(sinks, share, self._betas, LEAST)
         lattice_random_walk.walk_on_lattice(
             _particles(vesicles, rows, attempt),
             dt,
@@ -163,17 +175,22 @@ class VoxelCapture:
         )
 
     def sinks_at(
-        self, state: State, vesicles: Vesicles, rows: np.ndarray, cell: np.ndarray, dt: float
+        self,
+        vesicles: Vesicles,
+        rows: np.ndarray,
+        cell: np.ndarray,
+        dt: float,
+        sinks: lattice_random_walk.Sinks,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """See ``Capture``."""
         particles = _particles(vesicles, rows, 0)
         return lattice_random_walk.capture_rates(
-            particles, cell, dt, self._substeps, self._betas, self._lattice, self._acting
+            particles, cell, dt, self._substeps, self._betas, self._lattice, sinks
         )
 
     def release(self, state: State, cell: np.ndarray, vesicle: np.ndarray, step: int) -> np.ndarray:
         """See ``Capture``: somewhere in a voxel of the release stencil, drawn by its weight."""
-        stencil, domain = self._couplings[0].released, state.domain
+        stencil, domain = self._couplings[0].release_weights, state.domain
         draws = range(1 + domain.dim)
         u = [state.streams.uniform(Purpose.RELEASE_SITE, vesicle, step, draw=i) for i in draws]
         entry = np.empty(len(cell), np.int64)
@@ -235,33 +252,35 @@ class MembraneCapture:
             rows = np.flatnonzero((vesicles.status == Status.FREE) & (vesicles.kind == kind))
             resolve_overlaps(rows, vesicles.x, vesicles.y, vesicles.z, self._medium, self._table)
 
+    def sinks(self, share: np.ndarray | None) -> Membranes:
+        """See ``Capture``. The reactivity of a membrane is proportional to ``share``."""
+        table = self._table
+        return table if share is None else table._replace(reactivity=table.reactivity * share)
+
     def move(
         self,
         state: State,
         vesicles: Vesicles,
         rows: np.ndarray,
         dt: float,
-        share: np.ndarray | None,
+        sinks: Membranes,
         fates: Outcomes,
         threads: int,
         attempt: int = 0,
     ) -> None:
-        """See ``Capture``. The reactivity of a membrane is proportional to ``share``."""
-        table = self._table
-        if share is not None:
-            table = table._replace(reactivity=table.reactivity * share)
+        """See ``Capture``."""
         walk_off_lattice(
             _particles(vesicles, rows, attempt),
             dt,
             _step_key(state),
             self._medium,
-            table,
+            sinks,
             fates,
             threads=threads,
         )
 
     def sinks_at(
-        self, state: State, vesicles: Vesicles, rows: np.ndarray, cell: np.ndarray, dt: float
+        self, vesicles: Vesicles, rows: np.ndarray, cell: np.ndarray, dt: float, sinks: Membranes
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """See ``Capture``: there is no lattice, and in steps as short as those at membranes B is small."""
         nothing = np.zeros(len(rows))

@@ -36,7 +36,7 @@ class Weights(NamedTuple):
 
     @property
     def matrix(self) -> sparse.csr_array:
-        """The same for linear algebra, (cells, voxels)."""
+        """The same for linear algebra, (cells, voxels), made anew at each call."""
         return sparse.csr_array((self.data, self.indices, self.indptr), shape=self.shape)
 
 
@@ -46,9 +46,9 @@ class Coupling:
 
     Attributes
     ----------
-    taken, released : Weights
-        Weights of the uptake and release stencils of each cell; rows sum to 1, those of cells that do not
-        take up this kind are empty. ``uptake`` and ``release`` are the same as matrices.
+    uptake_weights, release_weights : Weights
+        Of the voxels in the uptake and release stencils of each cell; rows sum to 1, those of cells that do
+        not take up this kind are empty.
     kappa : numpy.ndarray
         Rate constant of each cell on the lattice, um^3/s, shape (n,); see ``solve_stencil``.
     membrane_rate, receptors : numpy.ndarray
@@ -56,21 +56,11 @@ class Coupling:
         ``membrane_geometry``); infinitely many make uptake linear.
     """
 
-    taken: Weights
-    released: Weights
+    uptake_weights: Weights
+    release_weights: Weights
     kappa: np.ndarray
     membrane_rate: np.ndarray
     receptors: np.ndarray
-
-    @property
-    def uptake(self) -> sparse.csr_array:
-        """Weights of uptake, (cells, voxels)."""
-        return self.taken.matrix
-
-    @property
-    def release(self) -> sparse.csr_array:
-        """Weights of release, (cells, voxels)."""
-        return self.released.matrix
 
     @property
     def linear(self) -> bool:
@@ -89,7 +79,7 @@ class Coupling:
 
     def sink_rates(self, voxel_volume: float) -> sparse.csr_array:
         """kappa_i w_iv / V in 1/s, (cells, voxels)."""
-        return sparse.csr_array(sparse.diags_array(self.kappa / voxel_volume) @ self.uptake)
+        return sparse.csr_array(sparse.diags_array(self.kappa / voxel_volume) @ self.uptake_weights.matrix)
 
 
 def couple(state: State, kind: int, walls: MembraneGeometry | None = None) -> tuple[Coupling, ...]:

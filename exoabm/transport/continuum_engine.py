@@ -359,12 +359,12 @@ def _sites(state: State, kind: int, walls: MembraneGeometry) -> _Sites:
     domain, couplings = state.domain, couple(state, kind, walls)
     coupling = couplings[0]
     touched = np.zeros(domain.n_voxels, bool)
-    touched[coupling.taken.indices] = touched[coupling.released.indices] = True
+    touched[coupling.uptake_weights.indices] = touched[coupling.release_weights.indices] = True
     if not coupling.linear and touched.sum() >= DENSE * touched.size:
         touched[:] = True
     used = np.flatnonzero(touched)
     slot_of = np.cumsum(touched, dtype=np.int32) - 1
-    uptake, n_cells = coupling.taken, len(state.cells)
+    uptake, n_cells = coupling.uptake_weights, len(state.cells)
     slot, cell = (
         slot_of[uptake.indices],
         np.repeat(np.arange(n_cells, dtype=np.int32), np.diff(uptake.indptr)),
@@ -379,8 +379,8 @@ def _sites(state: State, kind: int, walls: MembraneGeometry) -> _Sites:
         entries=entries,
         entry_slot=entry_slot,
         law=UptakeLaw(coupling.membrane_rate, kappa, np.zeros(len(state.cells))),
-        release=coupling.released._replace(
-            indices=slot_of[coupling.released.indices], shape=(n_cells, used.size)
+        release=coupling.release_weights._replace(
+            indices=slot_of[coupling.release_weights.indices], shape=(n_cells, used.size)
         ),
         sink_rate=_sink_rate(kappa, entries, entry_slot, used.size, domain.voxel_volume),
     )

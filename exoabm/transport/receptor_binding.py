@@ -16,7 +16,7 @@ the step. The receptor model is assumed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -192,14 +192,15 @@ class ReceptorBinding:
     def settle(
         self,
         moving: Vesicles,
-        captures: Sequence[Capture],
+        captures: Sequence[Capture[Any]],
         shares: list[np.ndarray | None],
+        sinks: list[Any],
         fates: Outcomes,
         threads: int,
     ) -> None:
         """Accept or reject all proposals in ``fates``; rejected vesicles move on to the end of the step.
 
-        ``fates`` are those of the ``moving`` vesicles, which moved with ``shares``.
+        ``fates`` are those of the ``moving`` vesicles, which moved with ``shares``, and so with ``sinks``.
         """
         state = self._state
         self._moving, self.stay = moving, np.empty(len(moving))
@@ -210,7 +211,7 @@ class ReceptorBinding:
         if not self._some.any():
             return
         used = len(self._leaving.when)
-        row, waiting = self._proposals(rows, captures, shares, fates, 0)
+        row, waiting = self._proposals(rows, captures, shares, sinks, fates, 0)
         self._leaving = Departures._make(np.append(c, np.zeros(len(row), c.dtype)) for c in self._leaving)
         windows = self._windows(waiting)
         for turn in range(1, windows.max() + EXTRA + 1):
@@ -226,14 +227,15 @@ class ReceptorBinding:
             fates.when[row[bound]] = waiting.when[bound]
             fates.code[turned] = FREE
             moving.start[turned] = fates.when[turned]
-            shares = self.shares()
+            shares, sinks = self.shares(), list(sinks)
             for kind, capture in enumerate(captures):
                 mine = turned[moving.kind[turned] == kind]
                 if len(mine):
                     share = shares[kind] if turn < windows[kind] + EXTRA else np.zeros(len(self._limited))
-                    capture.move(state, moving, mine, self._dt, share, fates, threads, turn)
+                    sinks[kind] = capture.sinks(share)
+                    capture.move(state, moving, mine, self._dt, sinks[kind], fates, threads, turn)
             again = turned[fates.code[turned] == CAPTURED]
-            more, proposed = self._proposals(again, captures, shares, fates, turn)
+            more, proposed = self._proposals(again, captures, shares, sinks, fates, turn)
             if len(now) < len(row):
                 left = np.flatnonzero(~due)
                 more = np.append(row[left], more)
@@ -252,8 +254,9 @@ class ReceptorBinding:
     def _proposals(
         self,
         rows: np.ndarray,
-        captures: Sequence[Capture],
+        captures: Sequence[Capture[Any]],
         shares: list[np.ndarray | None],
+        sinks: list[Any],
         fates: Outcomes,
         turn: int,
     ) -> tuple[np.ndarray, Arrivals]:
@@ -268,9 +271,9 @@ class ReceptorBinding:
             mine = mine[self._limited[fates.target[mine], kind]]
             cell = fates.target[mine].astype(np.int64)
             draw = state.streams.uniform(Purpose.ADMISSION, moving.id[mine], state.step, draw=turn)
-            sinks = capture.sinks_at(state, moving, mine, cell, self._dt)
+            rates = capture.sinks_at(moving, mine, cell, self._dt, sinks[kind])
             when, kinds = fates.when[mine].astype(float), np.full(len(mine), kind)
-            found.append((mine, when, cell, kinds, draw, self.stay[mine], share[cell], *sinks))
+            found.append((mine, when, cell, kinds, draw, self.stay[mine], share[cell], *rates))
         if len(found) == 1:
             return found[0][0], Arrivals(*found[0][1:])
         row, *columns = (np.concatenate(column) for column in zip(*found, strict=True))

@@ -141,7 +141,7 @@ def _of_one_size(
     recycled = inward * (1 - vesicle.fusion_probability) * vesicle.recycling_probability
     again = vesicle.unbinding_probability + recycled
     senders = np.union1d(donors, recipients) if again > 0 else donors
-    first = captures(operator, coupling.release[senders], sinks)
+    first = captures(operator, coupling.release_weights.matrix[senders], sinks)
     direct = first[np.searchsorted(senders, donors)]
     if again == 0:
         return direct, direct

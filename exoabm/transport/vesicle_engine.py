@@ -60,10 +60,10 @@ class VesicleEngine:
 
     def __init__(self, state: State, *, capture: str, courant: float | None = None, threads: int = 1) -> None:
         self.threads = threads
-        make: Callable[[State, int], Capture] = MembraneCapture
+        make: Callable[[State, int], Capture[Any]] = MembraneCapture
         if capture == "voxel":
             make = partial(VoxelCapture, courant=courant)
-        self._captures: list[Capture] = [make(state, kind) for kind in range(len(state.kinds))]
+        self._captures: list[Capture[Any]] = [make(state, kind) for kind in range(len(state.kinds))]
         self._receptors = receptors(state)
 
     def bind(self, state: State) -> None:
@@ -93,9 +93,10 @@ class VesicleEngine:
         entered = self._enter(state, vesicles, dt)
         admission = ReceptorBinding(state, dt, self._receptors)
         shares = admission.shares()
-        rows, fates = self._move(state, vesicles, shares, dt)
+        sinks = [capture.sinks(share) for capture, share in zip(self._captures, shares, strict=True)]
+        rows, fates = self._move(state, vesicles, sinks, dt)
         moving = vesicles.take(rows, MOTION)
-        admission.settle(moving, self._captures, shares, fates, self.threads)
+        admission.settle(moving, self._captures, shares, sinks, fates, self.threads)
         vesicles.put(rows, moving, PLACE)
         ended = [np.flatnonzero(fates.code == code) for code in (CAPTURED, CLEARED, ESCAPED)]
         times = [state.time + fates.when[which].astype(np.float64) for which in ended]
@@ -116,7 +117,7 @@ class VesicleEngine:
         )
 
     def _move(
-        self, state: State, vesicles: Vesicles, shares: list[np.ndarray | None], dt: float
+        self, state: State, vesicles: Vesicles, sinks: list[Any], dt: float
     ) -> tuple[np.ndarray, Outcomes]:
         """Move all free vesicles, a part at a time; rows and fates of those that do not stay free."""
         found = []
@@ -125,7 +126,7 @@ class VesicleEngine:
             moving, fates = vesicles.take(rows, MOTION), Outcomes.of(len(rows))
             for kind, capture in enumerate(self._captures):
                 mine = np.flatnonzero(moving.kind == kind)
-                capture.move(state, moving, mine, dt, shares[kind], fates, self.threads)
+                capture.move(state, moving, mine, dt, sinks[kind], fates, self.threads)
             vesicles.put(rows, moving, PLACE)
             vesicles.start[rows] = 0.0
             ended = np.flatnonzero(fates.code)

@@ -15,6 +15,7 @@ from worlds import toml
 
 from exoabm import ExosomeModel
 from exoabm.scenario.loader import parse
+from exoabm.transport.receptor_binding import receptors
 
 BURSTS = {"secretion": "poisson"}
 ROUND = {"recycling_probability": 0.3, "processing_rate": "20 / h"}
@@ -58,6 +59,22 @@ def test_one_thread_or_two(dim: int, capture: str) -> None:
 def test_a_seed_names_a_run(capture: str) -> None:
     bits = [digest(relays(capture, seed, hours=0.2)) for seed in (5, 5, 6)]
     assert bits[0] == bits[1] != bits[2]
+
+
+@pytest.mark.parametrize("capture", ["voxel", "membrane"])
+def test_in_one_part_or_many(capture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two kinds are added and moved in parts of the table; receptors judge those of all parts together."""
+    models, changes = [], {"transport.engine": "vesicles", "transport.capture": capture}
+    for at_once in (1 << 19, 64):
+        monkeypatch.setattr("exoabm.transport.vesicle_engine.AT_ONCE", at_once)
+        models.append(ExosomeModel("competition", seed=1, overrides=changes))
+        models[-1].run(hours=0.5)
+    state = models[0].state
+    assert len(state.vesicles) > 20 * 64
+    assert len(state.kinds) == 2
+    assert np.isfinite(receptors(state)).any()
+    assert state.trafficking.bound.sum() > 50
+    assert digest(models[0]) == digest(models[1])
 
 
 def test_one_process_or_two() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -55,6 +57,30 @@ def test_rows_are_by_vesicle_and_then_by_time(runs: dict[str, Path]) -> None:
     for name in ("time_s", "vesicle", "donor", "x_um"):
         assert "BYTE_STREAM_SPLIT" in encodings[name]
     assert "RLE_DICTIONARY" in encodings["event"]
+
+
+@pytest.mark.parametrize("group", [200, 500])
+def test_all_rows_that_waited_in_a_checkpoint_are_taken_up(tmp_path, monkeypatch, group) -> None:
+    """Also where fewer make a row group now, as in a run that an earlier build began."""
+    monkeypatch.setattr(vesicle_events, "GROUP", 5000)
+    model = ExosomeModel("two_cells", seed=1, overrides=SINGLE)
+    (tmp_path / "first").mkdir()
+    first = VesicleEventWriter(tmp_path / "first")
+    model.observe(first)
+    model.run(hours=0.2)
+    content = first.snapshot()
+    assert len(content["waiting/event"]) > 500
+    shutil.copytree(tmp_path / "first", tmp_path / "again")
+    again = VesicleEventWriter(tmp_path / "again")
+    first.close()
+    monkeypatch.setattr(vesicle_events, "GROUP", group)
+    again.restore(content)
+    again.close()
+    one, other = (
+        pq.read_table(tmp_path / name / "events.parquet").to_pandas().sort_values(["vesicle", "time_s"])
+        for name in ("first", "again")
+    )
+    pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True))
 
 
 def test_row_groups_are_full_and_follow_each_other(

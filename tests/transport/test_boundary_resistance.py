@@ -118,7 +118,7 @@ def test_uptake_of_what_is_held(kinds: str, voxel: float) -> None:
 def test_what_a_cell_at_an_open_face_releases_goes_as_far(dim: int, right: float, voxel: float) -> None:
     """Far away it is a source so far from the face as the mean slope on the membrane says: reciprocity."""
     model = beside(dim, "open", (0.0,), 0.0, voxel)
-    weights = couple(model.state, 0)[0].release.toarray()[0]
+    weights = couple(model.state, 0)[0].release_weights.matrix.toarray()[0]
     x = np.tile(model.state.domain.centers(0), len(weights) // int(model.state.domain.counts[0]))
     assert weights @ x == pytest.approx(right * RADIUS, rel=0.02)
 

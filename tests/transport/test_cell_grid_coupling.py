@@ -68,8 +68,8 @@ def walled(engine: str, dim: int) -> ExosomeModel:
 def test_footprints_end_at_a_thin_wall(dim: int) -> None:
     model = walled("continuum", dim)
     weights = couple(model.state, 0)[0]
-    x = np.tile(np.arange(20), weights.release.shape[1] // 20)
-    release, uptake = weights.release.toarray(), weights.uptake.toarray()
+    x = np.tile(np.arange(20), weights.release_weights.matrix.shape[1] // 20)
+    release, uptake = weights.release_weights.matrix.toarray(), weights.uptake_weights.matrix.toarray()
     assert release[0].sum() == pytest.approx(1)
     assert uptake[1].sum() == pytest.approx(1)
     assert release[0, x >= 10].sum() == 0
@@ -134,8 +134,8 @@ def test_a_cell_in_a_hole_keeps_its_release_and_has_no_membrane() -> None:
     obstacle.ravel()[model.state.domain.flat(own)] = False
     model.state.domain = dataclasses.replace(model.state.domain, obstacle=obstacle)
     weights = couple(model.state, 0)[0]
-    assert weights.release.sum(axis=1) == pytest.approx([1, 1])
-    assert not weights.uptake.sum(axis=1).any()  # no part of its membrane is in sight
+    assert weights.release_weights.matrix.sum(axis=1) == pytest.approx([1, 1])
+    assert not weights.uptake_weights.matrix.sum(axis=1).any()  # no part of its membrane is in sight
 
 
 @pytest.mark.parametrize("dim", [2, 3])
@@ -151,8 +151,8 @@ def test_a_cell_beside_a_wall_has_the_stencil_that_it_has_alone(dim: int) -> Non
     assert len(set(together.kappa[:12])) > 6, "there are cells in corners, at walls and far from them"
     for i, one in enumerate(alone):
         assert one.kappa[0] == together.kappa[i]
-        for name in ("uptake", "release"):
-            one_row, row = getattr(one, name)[[0]], getattr(together, name)[[i]]
+        for name in ("uptake_weights", "release_weights"):
+            one_row, row = getattr(one, name).matrix[[0]], getattr(together, name).matrix[[i]]
             assert (one_row.indices == row.indices).all()
             assert (one_row.data == row.data).all()
 

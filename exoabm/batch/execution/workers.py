@@ -102,7 +102,7 @@ def _processes(jobs: int) -> Iterator[Executor]:
 
 
 def _begin(lifeline: Connection) -> None:
-    """Set a worker up: one thread of numba, an interrupt is the parent's affair, and a lifeline."""
+    """Set a worker up: one thread of numba, a lifeline, its own memory, and interrupts left to the parent."""
     os.environ["NUMBA_NUM_THREADS"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -111,6 +111,9 @@ def _begin(lifeline: Connection) -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
+    from exoabm.software import own_process  # which loads numpy
+
+    own_process()
 
 
 CONNECT_SECONDS = 10
