@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -55,6 +56,8 @@ KEPT = "checkpoints"
 MADE = frozenset({*FILES, TABLE, KEPT, *(table.file for table in RUN_TABLES)})
 """Names at the top of a run folder that runs write."""
 UNFINISHED = ".unfinished"
+REMOVALS, BETWEEN_REMOVALS = 20, 0.05
+"""Attempts to remove the work of an interrupted run, and seconds between them."""
 WHATIF, AS_IS, CHANGED = "whatif.json", "as_is", "changed"
 """The summary and both runs in the folder of a what-if."""
 CHECKPOINT = "checkpoint.npz"
@@ -209,8 +212,12 @@ class RunFolder:
 
     def _leave(self) -> str:
         """Clean up after the work; returns a sentence on its remainder."""
-        if self._is_mine(self.work):
+        for _ in range(REMOVALS):
+            if not self._is_mine(self.work):
+                break
             shutil.rmtree(self.work, ignore_errors=True)
+            if self._is_mine(self.work):  # a thread of a library still writes what an interrupt left
+                time.sleep(BETWEEN_REMOVALS)
         if self._lock is not None:
             self._lock.close()
         return f"nothing was written to {self.path}"

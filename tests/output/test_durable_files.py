@@ -197,6 +197,26 @@ def test_a_place_that_cannot_be_is_refused_with_its_name(tmp_path, place) -> Non
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
+def test_work_is_removed_though_a_thread_still_writes_into_it(tmp_path, monkeypatch) -> None:
+    """As zarr does when its caller was interrupted; here a file comes while the others are removed."""
+    remove, late = run_folder.shutil.rmtree, ["a", "b"]
+
+    def removed(path: Path, **given: bool) -> None:
+        for file in path.iterdir():
+            file.unlink()
+        if late:
+            (path / late.pop()).touch()
+        else:
+            remove(path, **given)
+
+    monkeypatch.setattr(run_folder.shutil, "rmtree", removed)
+    monkeypatch.setattr(run_folder, "BETWEEN_REMOVALS", 0)
+    with pytest.raises(KeyboardInterrupt), run_folder.RunFolder(tmp_path / "a"):
+        raise KeyboardInterrupt
+    assert not late
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_exists_is_replaced_only_when_asked_and_so_is_a_link_to_nothing(tmp_path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
     durable_files.check_new(tmp_path / "link", overwrite=True)
