@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exoabm.errors import InputError, ScenarioError, command_line, visible
+from exoabm.plot.scales import spaced
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.scenario.schema import Scenario
-from exoabm.viz.draft_fields import checked, fields, names, readouts, spaced
+from exoabm.viz.draft_fields import checked, fields, names, readouts
 from exoabm.viz.draft_references import dotted_keys, forget, rename
 from exoabm.viz.setup import Setup
 

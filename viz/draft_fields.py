@@ -15,6 +15,7 @@ from exoabm.cells.responses import SIGNALS
 from exoabm.errors import InputError, did_you_mean, visible
 from exoabm.parameters import Quantity
 from exoabm.parameters.units import QuantityError
+from exoabm.plot.scales import spaced
 from exoabm.scenario.schema import Clock, DomainTable, Transport
 from exoabm.scenario.schema_cells import CargoTable, CellTypeTable, Response, VesicleTable
 from exoabm.scenario.schema_fields import Entry, parameter_of
@@ -203,7 +204,7 @@ def _field_of(
     put: Callable[[dict[str, Any], Any], None],
 ) -> Field:
     """The field of a key, as the schema declares it."""
-    label, here = key.replace("_", " "), item.get(key)
+    label, here = spaced(key), item.get(key)
     parameter = parameter_of(table, key)
     if parameter is not None:
         default = table.model_fields[key].get_default(call_default_factory=True)
@@ -425,8 +426,3 @@ def _magnitude(given: object, parameter: Parameter | None) -> str:
         return f"{Quantity.read(given, parameter).magnitude:.10g}"
     except QuantityError:
         return str(given)
-
-
-def spaced(name: str) -> str:
-    """A name as words."""
-    return name.replace("_", " ")

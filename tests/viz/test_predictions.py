@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
@@ -20,6 +22,7 @@ from exoabm.viz.components.controls import _Judged, verdict
 from exoabm.viz.components.paired_runs import PairedRuns
 from exoabm.viz.components.widgets import CanvasWidget
 from exoabm.viz.parameter_controls import SHARES, controls_of
+from exoabm.viz.results import charts
 from exoabm.viz.results.charts import chart_of, curves, final_readouts
 from exoabm.viz.results.text_summary import recorded_summary
 from exoabm.viz.server import session as session_module
@@ -280,11 +283,23 @@ def test_what_is_judged_is_drawn_over_time(scenario: str) -> None:
     assert len(line["x"]) > 10
     assert line["x"][-1] > 0.9 * session.time / 3600
     rows = [final_readouts(session._model)]
-    session.judged.rows[-1:] = []
+    session.judged.back_to(session.judged.rows[-1]["time_s"] - 1)
     session.judged.note(session._model, session.end)
     assert session.judged.rows[-1][column] == pytest.approx(prediction.values(rows)[0])
     session.judged.back_to(0.0)
     assert [row["time_s"] for row in session.judged.rows] in ([], [0.0])
+
+
+def test_what_is_not_there_yet_is_sought_as_seldom_as_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    sought: list[float] = []
+    monkeypatch.setattr(charts, "measure", lambda state: {})
+    monkeypatch.setattr(charts, "final_readouts", lambda model: sought.append(model.state.time))
+    asked = SimpleNamespace(readout="ratio", over="", values=lambda rows: [math.nan])
+    curve = charts.JudgedCurve(asked, SimpleNamespace(state=None))
+    for at in range(2 * charts.MOST_POINTS + 1):
+        curve.note(SimpleNamespace(state=SimpleNamespace(time=at)), 2 * charts.MOST_POINTS)
+    assert sought == [*range(0, 2 * charts.MOST_POINTS + 1, 2)]
+    assert not curve.rows
 
 
 COARSE = {"transport.engine": "continuum", "clock.step": "30 min", "clock.duration": "6 h"}

@@ -141,6 +141,9 @@ def test_at_most_two_frames_are_under_way(session: Session) -> None:
 def test_it_ends_with_the_scenario(loaded: LoadedScenario) -> None:
     short = load("signaling", dict(loaded.overrides) | {"clock.duration": "0.05 h"})
     session = Session(short)
+    session.play(until=0.0)
+    wait_for(lambda: not session.playing)
+    assert session.time == 0
     session.play()
     wait_for(lambda: session.finished and not session.playing)
     assert session._model.state.time == pytest.approx(180.0)

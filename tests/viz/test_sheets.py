@@ -23,6 +23,7 @@ DONE = Progress(
     guesses={NAME: STEP.guesses[0]},
     answers={NAME: "71 %"},
     found={NAME: {"free": 255.0, "emitted": 360.0, "free_percent": 70.8}},
+    begun=frozenset({NAME}),
 )
 
 
@@ -31,6 +32,7 @@ def test_progress_comes_back_as_it_was() -> None:
     assert Progress().with_kept(DONE.kept()) == DONE
     later = Progress(guesses={NAME: STEP.guesses[1]})
     assert later.with_kept(DONE.kept()).guesses[NAME] == STEP.guesses[1], "what was done since stays"
+    assert later.with_kept(DONE.kept()).begun == {NAME}
 
 
 @pytest.mark.parametrize(
@@ -120,6 +122,9 @@ def test_numbers_of_my_answers_are_written_as_on_the_page() -> None:
         ("few_big_or_many_small/many", "1", "1 cell ✓"),
         ("few_big_or_many_small/single", "12003", "12,003 copies ✓"),
         ("few_big_or_many_small/single", "about 12e3", "about 12e3 copies ✓"),
+        ("few_big_or_many_small/single", "35 copies", "35 copies ✓"),
+        ("fate_of_a_vesicle/adrift", "98%", "98 % ✓"),
+        ("few_big_or_many_small/many", "", "✓"),
     ):
         page = printed("answers", Progress(found={name: key_values()[name]}, answers={name: typed}))
         assert f"<b>Answer.</b> {written}" in page.decode()
@@ -182,4 +187,6 @@ def test_a_step_shows_its_own_model_from_the_moment_it_is_opened() -> None:
         session.step()
     progress.set(replace(progress.value, guesses={f"{FIRST.key}/chance": FIRST.steps[1].guesses[0]}))
     assert here.session.value is session, "and a run that was begun stays"
+    here.pulse.set(here.pulse.value + 1)
+    assert progress.value.begun >= {f"{FIRST.key}/chance"}, "its prediction too, whatever runs next"
     context.close()

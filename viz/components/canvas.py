@@ -38,7 +38,8 @@ def world_of(state: State, looks: Looks, what: str = "vesicles") -> dict[str, An
     """What does not change from frame to frame: the extent in um, and how each cell type is drawn.
 
     ``what`` names the particles that fill cells and medium. Types without cells are left in their place,
-    since frames number the types. The number of cells of each type is that of now.
+    since frames number the types. The number of cells of each type is that of now, and what is shown beyond
+    the sides is what cells need where they are now.
     """
     numbers = np.bincount(state.cells.type, minlength=len(state.types))
     return {

@@ -15,6 +15,7 @@ import pyarrow.csv
 import solara
 
 from exoabm.errors import ExoError, InputError, ResourceError, visible
+from exoabm.plot.scales import spaced
 from exoabm.readers.cell_types import PLACEHOLDER
 from exoabm.readers.options import BYSTANDER, AmbiguousTable
 from exoabm.runs.execute import draw_picture, run_to_folder
@@ -326,7 +327,7 @@ def _Questions(opened: _Open, take: Callable[[str, bytes, dict[str, str]], None]
 @solara.component
 def _Table(uploaded: UploadedTable, begin: Callable[..., bool]) -> None:
     types = solara.use_reactive(dict(uploaded.types))
-    options = [[name, name.replace("_", " ")] for name in (*uploaded.known, BYSTANDER)]
+    options = [[name, spaced(name)] for name in (*uploaded.known, BYSTANDER)]
     with html("section", "exo-card", attributes={"aria-label": "Labels of your table"}):
         html("h2", text=f"{uploaded.file.name}: {told(f'{uploaded.cells:,}', 'cells')}")
         html("p", "exo-note", text=uploaded.recognized)

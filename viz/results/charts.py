@@ -13,7 +13,7 @@ from exoabm.analysis.communication import reach
 from exoabm.domain import Face
 from exoabm.output.metrics import measure
 from exoabm.plot.palette import COOL, MUTED, OTHER, PLACES, WARM, Style, rgb, to_hex
-from exoabm.plot.scales import capitalized
+from exoabm.plot.scales import capitalized, spaced
 from exoabm.tables.readouts import named, parse
 from exoabm.vesicle import cargo_names
 from exoabm.viz.results.text_summary import (
@@ -123,9 +123,7 @@ def charts(model: ExosomeModel, looks: Looks, asked: Prediction | None = None) -
     drawn = [style for style, there in zip(*looks, strict=True) if there and style.named]
     takers = [s for s in drawn if np.any(_type(state, s).uptake_rate > 0)]
     if takers:
-        lines = tuple(
-            Line(s.name.replace("_", " "), named("taken_up_per_cell", s.name), s.color) for s in takers
-        )
+        lines = tuple(Line(spaced(s.name), named("taken_up_per_cell", s.name), s.color) for s in takers)
         what = " and ".join(name for name, _ in groups)
         found["each"] = Chart("Taken up per cell", f"{what} until now, mean over living cells", lines)
     row = measure(state)
@@ -192,7 +190,8 @@ def curves(
 ) -> list[dict[str, Any]]:
     """The curves of a chart until now, thinned to ``MOST_POINTS``; the last point is the present.
 
-    ``judged`` are the rows of a plot that the metrics do not have.
+    ``judged`` are the rows of a plot that the metrics do not have; the last of them may be by a share of
+    1 / ``MOST_POINTS`` of the run before it.
     """
     own = bool(judged) and chart.lines[0].column in judged[-1]
     rows = judged if own else [*model.history.rows, measure(model.state)]
@@ -216,12 +215,14 @@ class JudgedCurve:
     def __init__(self, asked: Prediction | None, model: ExosomeModel) -> None:
         self.asked = asked if asked is not None and _column(asked) not in measure(model.state) else None
         self.rows: list[dict[str, float]] = []
+        self._tried = -np.inf
 
     def note(self, model: ExosomeModel, end: float) -> None:
         """Add the present moment, if it is due: ``MOST_POINTS`` times until ``end`` (s), and then."""
         time = model.state.time
-        latest = self.rows[-1]["time_s"] if self.rows else -end
-        if self.asked is not None and (time - latest >= end / MOST_POINTS or latest < time >= end):
+        due = time - self._tried >= end / MOST_POINTS or self._tried < time >= end
+        if self.asked is not None and due:
+            self._tried = time
             (value,) = self.asked.values([final_readouts(model)])
             if not np.isnan(value):
                 self.rows.append({"time_s": time, "time_h": time / 3600, _column(self.asked): value})
@@ -229,6 +230,7 @@ class JudgedCurve:
     def back_to(self, time: float) -> None:
         """Forget what came after a time in s."""
         self.rows = [row for row in self.rows if row["time_s"] <= time]
+        self._tried = self.rows[-1]["time_s"] if self.rows else -np.inf
 
 
 def final_readouts(model: ExosomeModel) -> dict[str, float]:
@@ -251,7 +253,7 @@ def final_readouts(model: ExosomeModel) -> dict[str, float]:
 def _by_type(drawn: Iterable[Style], row: Mapping[str, float], quantity: str, *of: str) -> tuple[Line, ...]:
     """A curve for each cell type that has this quantity."""
     return tuple(
-        Line(s.name.replace("_", " "), readout, s.color)
+        Line(spaced(s.name), readout, s.color)
         for s in drawn
         if (readout := named(quantity, s.name, *of)) in row
     )
@@ -356,7 +358,7 @@ def _kinds(scenario: Scenario) -> dict[str, tuple[str, str]]:
 
 def _words(readout: Readout, what: str) -> str:
     """Of a cell type or a dose: its name, and the quantity."""
-    words = readout.quantity.replace("_", " ")
+    words = spaced(readout.quantity)
     if not readout.names:
         return words
     first, *rest = readout.names

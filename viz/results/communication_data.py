@@ -22,6 +22,7 @@ from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.plot import palette
 from exoabm.plot.palette import Looks
+from exoabm.plot.scales import spaced
 from exoabm.scenario.cell_builder import binding, may_donate
 from exoabm.scenario.loader import MAX_BYTES, parse
 from exoabm.state import RESERVOIR
@@ -449,4 +450,4 @@ def _nearest(space: Space, points: np.ndarray, targets: np.ndarray) -> np.ndarra
 
 def named(names: Sequence[str]) -> list[str]:
     """Names for display: underscores become spaces."""
-    return ["reservoir" if n == RESERVOIR else n for n in names]
+    return ["reservoir" if n == RESERVOIR else spaced(n) for n in names]

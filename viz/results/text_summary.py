@@ -14,6 +14,7 @@ import numpy as np
 from exoabm.analysis.communication_graph import UNKNOWN, all_cells, copies_delivered, edges_of
 from exoabm.cargo import CargoClass
 from exoabm.output.cells import over_lives
+from exoabm.plot.scales import spaced
 from exoabm.state import OUTSIDE, Resolution
 from exoabm.vesicle import PARTICLES, cargo_names
 
@@ -94,7 +95,7 @@ def _brought_copies(state: State, particles: ParticleClass) -> str:
         for name in cargo_names([state.kinds[k] for k in kinds])
         if name not in waste
     ]
-    words = " and ".join(f"{count} of {name.replace('_', ' ')}" for name, count in counts)
+    words = " and ".join(f"{count} of {spaced(name)}" for name, count in counts)
     return f" and delivered {words}" if words else ""
 
 
@@ -215,7 +216,7 @@ def _facts(state: State, row: int, classes: Iterable[ParticleClass]) -> Iterator
     """Type, place and counts of the cell in a row."""
     cell_type, counts = state.types[state.cells.type[row]], state.trafficking
     x, y, z = state.cells.position[row]
-    yield "type", cell_type.name
+    yield "type", spaced(cell_type.name)
     yield "place", f"{x:.0f}, {y:.0f}" + (f", {z:.0f}" if state.domain.dim == 3 else "") + " µm"
     if cell_type.donates:
         yield "released", many(float(state.released[row].sum()))
@@ -231,7 +232,7 @@ def _facts(state: State, row: int, classes: Iterable[ParticleClass]) -> Iterator
             yield f"{words}{of}", many(float(values[row, list(each.kinds)].sum()))
     if np.any(cell_type.uptake_rate > 0):
         for name, copies in copies_delivered(state, waste=False).items():
-            yield f"copies of {name.replace('_', ' ')} delivered", many(float(copies[row]))
+            yield f"copies of {spaced(name)} delivered", many(float(copies[row]))
     if cell_type.waste is not None:
         yield "waste", f"{state.cells.waste[row]:.1f} units"
 

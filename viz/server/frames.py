@@ -30,7 +30,7 @@ import numpy as np
 from exoabm.analysis.communication_graph import copies_delivered
 from exoabm.errors import InputError
 from exoabm.plot import palette
-from exoabm.plot.scales import round_below
+from exoabm.plot.scales import round_below, spaced
 from exoabm.vesicle import Status
 
 if TYPE_CHECKING:
@@ -87,11 +87,10 @@ class Header(NamedTuple):
 class Scale:
     """The concentration, per mL, that is drawn in the last color.
 
-    Automatic, it is the maximum of what is drawn rounded up to 1 or 3 times a power of ten: by the state
-    alone, so that a moment has the same colors whichever frames were drawn before it. The maximum of single
-    vesicles is a small count that changes with every step; the mean concentration around a vesicle, which
-    they all make, stands for it (see ``_level``). Fixed, it stays for ever. Scales that match follow the
-    larger value, so that two pictures can be compared by color.
+    Automatic, it is the maximum of what is drawn, or ``_level`` of single vesicles, rounded up to 1 or 3
+    times a power of ten: by the state alone, so that a moment has the same colors whichever frames were drawn
+    before it. Fixed, it stays for ever. Scales that match follow the larger one, so that two pictures can be
+    compared by color.
     """
 
     def __init__(self) -> None:
@@ -203,7 +202,7 @@ STAR = 0.6
 
 
 def beyond(state: State, looks: Looks) -> float:
-    """How far marks of cells reach beyond the sides of the domain, um."""
+    """How far marks of cells reach beyond the sides of the domain where cells are now, um."""
     if not len(state.cells):
         return 0.0
     kinds = zip(state.types, looks.styles, strict=True)
@@ -243,8 +242,8 @@ def _field(state: State, scale: Scale, kinds: Sequence[int]) -> tuple[np.ndarray
 def _level(state: State, total: np.ndarray) -> tuple[float, float]:
     """What the scale of concentrations c (1/mL) follows, and the unit in which it is rounded up.
 
-    Of expected numbers it is their maximum. Of single vesicles it is ``ABOVE`` times sum(c^2) / sum(c), the
-    mean concentration where a vesicle is, from ``LEAST_TOP`` vesicles in a voxel upward.
+    Of expected numbers it is their maximum. That of single vesicles is a small count, which changes at most
+    steps: it is ``ABOVE`` sum(c^2) / sum(c), by the mean where a vesicle is, and ``LEAST_TOP`` at least.
     """
     voxel = PER_ML / state.domain.voxel_volume
     if not state.follows_vesicles:
@@ -388,7 +387,7 @@ class _Painter:
         self.legend = list(self._legend(looks))
         self.edge = math.ceil(beyond(state, looks) * size / max(extent))
         self.below = self.edge + ROW * (2 + self.legend[-1][2])
-        written = max(self.font.getlength(style.name) + 30 for style, _, _ in self.legend)
+        written = max(self.font.getlength(spaced(style.name)) + 30 for style, _, _ in self.legend)
         self.whole = max(self.width + 2 * self.edge, LEAST_WIDTH, round(written))
         self.left = (self.whole - self.width) // 2
         self.diameter = [max(5.0, t.diameter * size / max(extent)) for t in state.types]
@@ -432,7 +431,7 @@ class _Painter:
         """Each type that is drawn, with its place in px along the row, and the row."""
         x, row = 6, 0
         for style in (style for style, present in zip(*looks, strict=True) if present):
-            wide = round(30 + self.font.getlength(style.name))
+            wide = round(30 + self.font.getlength(spaced(style.name)))
             if x > 6 and x + wide > max(self.width, LEAST_WIDTH):
                 x, row = 6, row + 1
             yield style, x, row
@@ -450,7 +449,7 @@ class _Painter:
             corners = style.role.polygon() * (9, -9) + (x + 6, y)
             fill = palette.PAPER if style.role is palette.Role.TAKES_UP else style.color
             draw.polygon([tuple(c) for c in corners], fill=fill, outline=style.outline)
-            draw.text((x + 17, y), style.name, fill=palette.INK, anchor="lm", font=self.font)
+            draw.text((x + 17, y), spaced(style.name), fill=palette.INK, anchor="lm", font=self.font)
 
     def _pixels(self, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x = (shares[:, 0].astype(float) / 65535 * (self.width - 1)).round().astype(int)

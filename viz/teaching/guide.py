@@ -13,7 +13,6 @@ import solara
 from exoabm.scenario.loader import shipped
 from exoabm.viz.components.communication import drawing
 from exoabm.viz.components.widgets import AnswerWidget, Button, DownloadWidget, KeepWidget, html
-from exoabm.viz.results.text_summary import told
 from exoabm.viz.server.classroom import CLASSROOM
 from exoabm.viz.setup import first_setup
 from exoabm.viz.teaching.lesson import LESSONS
@@ -211,11 +210,16 @@ def _Step(
         for what, value in found.items()
     }
 
+    def begin_step() -> None:
+        now = progress.peek()
+        progress.set(replace(now, begun=now.begun | {key}))
+
     def check(answer: str) -> None:
         with session.reading() as model:
             found = earlier | step.measured(model)
         graded = step.grade(answer[:80], found)
         verdict.set(graded)
+        begin_step()
         if graded.right:
             own = {name: value for name, value in found.items() if name not in earlier}
             now = progress.peek()
@@ -223,7 +227,12 @@ def _Step(
             progress.set(replace(now, found={**now.found, key: own}, answers=answers))
 
     done = progress.value.found.get(key)
-    locked = bool(guess) and (done is not None or (mine and session.time > 0))
+    begun = done is not None or key in progress.value.begun
+    locked = bool(guess) and begun
+    # A run that was there before, of an earlier step, shows its answers when it is asked for them.
+    before = solara.use_memo(lambda: session.time, [id(session)])
+    ran = mine and session.time > before
+    solara.use_effect(lambda: begin_step() if ran and not begun else None, [ran, begun])
 
     def predict(words: str) -> None:
         if locked:
@@ -258,8 +267,8 @@ def _Step(
             _Check(step, session, check, done is None)
         if done is not None and verdict.value is None:
             again = "" if finished else " Run this step again to see its drawing or plot."
-            answer = told(progress.value.answers.get(key, ""), step.unit)
-            html("p", "exo-note", text=f"Your answer was {answer}.{again}")
+            answer = step.as_typed(progress.value.answers.get(key, ""))
+            html("p", "exo-note", text=(f"Your answer was {answer}." if answer else "") + again)
         _show_reply(verdict.value)
     if done is not None:
         with html("div", "exo-explain"):

@@ -197,9 +197,7 @@ class Step(Data):
             return Verdict(False, f"Type {one}, in {self.unit}." if self.unit else f"Type {one}.")
         truth = self.right_answer(found)
         if any(self._near(value, truth) for value in values):
-            several = re.search(
-                r"[a-z]\.[a-z]", self.truth
-            )  # the answer contains what an earlier step measured
+            several = any("." in name for name in _named(self.truth))  # what an earlier step measured
             made = "your runs give" if several else "your run gives"
             return Verdict(True, f"Correct: {made} {self.with_unit(truth)}.")
         for mistake in self.mistakes:
@@ -229,10 +227,8 @@ class Step(Data):
         """The measured numbers that the question, its answers and the explanation contain."""
         limits = (limit for limit in self.judge.limits if isinstance(limit, str))
         formulas = (self.truth, self.judge.value, *limits, *(mistake.value for mistake in self.mistakes))
-        parts = (node for f in formulas for node in ast.walk(ast.parse(f, mode="eval")))
-        named = frozenset(ast.unparse(node) for node in parts if isinstance(node, ast.Name | ast.Attribute))
         filled = frozenset(re.findall(r"\{([a-z0-9_]+)\}", self.ask + self.explain))
-        return (named | filled) - {"abs", "truth"}
+        return (_named(*formulas) | filled) - {"abs", "truth"}
 
     def explanation(self, found: Found) -> str:
         """The explanation with the numbers of the reader's own runs in it."""
@@ -245,6 +241,13 @@ class Step(Data):
     def with_unit(self, value: float) -> str:
         """A value of the answer as it is shown."""
         return told(number(value), self.unit)
+
+    def as_typed(self, answer: str) -> str:
+        """A right answer in words: its number as it was typed, and the unit once; "" where none was kept."""
+        found = _TYPED.fullmatch(answer.strip())
+        typed = found[1] if found else answer.strip()
+        typed = f"{int(typed):,}" if re.fullmatch(r"\d{4,}", typed) else typed
+        return told(typed, self.unit) if typed else ""
 
     def _near(self, value: float, truth: float) -> bool:
         error = max(self.tolerance * abs(truth), self.slack)
@@ -342,8 +345,18 @@ def runs_of(
         notes |= {f"{step.key}.{name}": value for name, value in found.items()}
 
 
+def _named(*formulas: str) -> frozenset[str]:
+    """The names in formulas, of measured numbers and of functions."""
+    parts = (node for formula in formulas for node in ast.walk(ast.parse(formula, mode="eval")))
+    return frozenset(ast.unparse(node) for node in parts if isinstance(node, ast.Name | ast.Attribute))
+
+
 def _numbers(found: Found) -> dict[str, str]:
     return {key.replace(".", "_"): number(value) for key, value in found.items()}
+
+
+_TYPED = re.compile(r"([+-]?(?:\d[\d,]*\.?\d*|[.,]\d+)(?:[eE][+-]?\d{1,2})?)\D*")
+"""A number, and what may come after it."""
 
 
 def read_number(text: str) -> tuple[float, ...]:
@@ -353,7 +366,7 @@ def read_number(text: str) -> tuple[float, ...]:
     given, thousands first. A point is always that of decimals.
     """
     plain = re.sub(r"(?<=\d)[\u00a0\u202f ](?=\d{3}(?!\d))", "", text.strip().replace("\u2212", "-"))
-    found = re.fullmatch(r"([+-]?(?:\d[\d,]*\.?\d*|[.,]\d+)(?:[eE][+-]?\d{1,2})?)\D*", plain)
+    found = _TYPED.fullmatch(plain)
     if not found or len(text) > 60:
         return ()
     typed = found[1]

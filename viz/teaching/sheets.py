@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exoabm.viz.results.svg import number
-from exoabm.viz.results.text_summary import told
 from exoabm.viz.teaching.lesson import LESSONS, Lesson, Step, evaluate, runs_of
 
 if TYPE_CHECKING:
@@ -42,6 +41,8 @@ class Progress:
         The open lesson, and the step of it that is shown.
     guesses, answers : mapping of str to str
         The prediction chosen, and the right answer as it was typed.
+    begun : frozenset of str
+        Steps of which a run or a reply has shown something of the answer: their predictions stay.
     found : mapping of str to mapping
         What was measured on the run of a step that was answered.
     """
@@ -51,11 +52,13 @@ class Progress:
     guesses: Mapping[str, str] = field(default_factory=dict)
     found: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     answers: Mapping[str, str] = field(default_factory=dict)
+    begun: frozenset[str] = frozenset()
 
     def kept(self) -> str:
         """As the browser keeps it; "" while nothing was done."""
         found = {step: dict(values) for step, values in self.found.items()}
         plain = {"guesses": dict(self.guesses), "answers": dict(self.answers), "found": found}
+        plain["begun"] = dict.fromkeys(sorted(self.begun), True)
         return json.dumps(plain) if self.guesses or self.found else ""
 
     def done(self, lesson: Lesson) -> list[bool]:
@@ -107,7 +110,7 @@ class Progress:
             return self
         if not isinstance(plain, dict):
             return self
-        parts = {key: _of_steps(plain.get(key)) for key in ("guesses", "answers", "found")}
+        parts = {key: _of_steps(plain.get(key)) for key in ("guesses", "answers", "found", "begun")}
         guesses = {s: g for s, g in parts["guesses"].items() if g in _STEPS[s].guesses}
         answers = {s: a[:80] for s, a in parts["answers"].items() if isinstance(a, str)}
         found: dict[str, Mapping[str, float]] = {s: v for s, v in parts["found"].items() if _measured(v)}
@@ -116,6 +119,7 @@ class Progress:
             guesses={**guesses, **self.guesses},
             answers={**answers, **self.answers},
             found={**found, **self.found},
+            begun=self.begun | parts["begun"].keys(),
         )
 
 
@@ -247,10 +251,9 @@ def _answer(lesson: Lesson, step: Step, progress: Progress) -> str:
         asked, explained = step.question(every), step.explanation(every)
     except (KeyError, ValueError, ZeroDivisionError):  # kept by another version of the lesson
         return f"{predicted}<p>Answered with an earlier version of this lesson.</p>"
-    typed = progress.answers.get(name, "")
-    answer = told(f"{int(typed):,}" if re.fullmatch(r"\d{4,}", typed) else typed, step.unit)
+    answer = f"{step.as_typed(progress.answers.get(name, ''))} ✓".strip()
     return (
-        f"{predicted}<div><b>Check.</b> {to_html(asked)}</div><p><b>Answer.</b> {escape(answer)} ✓</p>"
+        f"{predicted}<div><b>Check.</b> {to_html(asked)}</div><p><b>Answer.</b> {escape(answer)}</p>"
         f"{to_html(explained)}"
     )
 
