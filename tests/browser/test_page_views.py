@@ -208,6 +208,19 @@ def test_a_scenario_chosen_at_the_top_ends_a_lesson_and_what_lies_open(reader: C
     page.wait_for_selector("text=mine.csv: 40 cells", state="detached")
 
 
+def test_the_page_comes_back_where_no_scenario_opens(reader: Callable[..., Any]) -> None:
+    page = reader().open().page
+    hidden = "document.documentElement.classList.contains('exo-opening')"
+    page.clock.install()
+    page.evaluate("document.querySelector('.exo-head label').__vue__.choose = () => {}")  # as if cut off
+    page.select_option(".exo-head select", "two_cells")
+    page.wait_for_function(hidden)
+    page.clock.run_for(16_000)
+    assert not page.evaluate(hidden)
+    assert page.locator(".exo-head select").input_value() == "signaling"
+    assert page.locator(".exo-head select").is_enabled()
+
+
 def test_a_movie_is_recorded_by_the_browser(reader: Callable[..., Any]) -> None:
     someone = reader().open()
     tab(someone, "Files")
