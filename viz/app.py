@@ -96,24 +96,25 @@ def Page() -> None:
         _LivePage(id(seat))
 
 
+def _head(words: str) -> None:
+    with html("header", "exo-head"):
+        html("span", "exo-brand", text="exoabm")
+        html("span", "exo-motto", text=words)
+        ThemeWidget.element()
+
+
 @solara.component
 def _FinishedRunPage(folder: Path) -> None:
     """A finished run of the command line, from its tables."""
     run = solara.use_memo(lambda: open_run(folder), [folder])
-    with html("header", "exo-head"):
-        html("span", "exo-brand", text="exoabm")
-        html("span", "exo-motto", text=f"the finished run {run.name}")
-        ThemeWidget.element()
+    _head(f"the finished run {run.name}")
     with html("main", "exo-wide"):
         RunView(run)
 
 
 @solara.component
 def _AllInUse() -> None:
-    with html("header", "exo-head"):
-        html("span", "exo-brand", text="exoabm")
-        html("span", "exo-motto", text="cell communication through extracellular vesicles")
-        ThemeWidget.element()
+    _head("cell communication through extracellular vesicles")
     with html("main", "exo-full"):
         html("h1", text="All models are in use")
         running = "One model runs" if SLOTS.most == 1 else f"{SLOTS.most} models run"
@@ -407,9 +408,8 @@ def _show_tab(
             Curves(session, pulse, first)
 
     if tab == "try":
-        scenario_controls(
-            session, setup, controls, pending, here.problem, pulse, begin, with_curves=with_curves
-        )
+        given = session, setup, controls, pending, here.problem, pulse, begin
+        scenario_controls(*given, with_curves=with_curves)
     elif tab == "build":
         Editor(here.draft, session, setup, begin)
     elif tab == "talk":

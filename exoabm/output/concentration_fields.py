@@ -199,8 +199,8 @@ def _alone(work: Any, *given: Any) -> None:
     """Have something written by a thread of its own.
 
     zarr writes in threads. A signal that stops the run waits here until they are done, or they would write on
-    into a folder that is being removed. One that arrives while the thread is started finds nothing to wait for,
-    so that it is started without work.
+    into a folder that is being removed. One that arrives while the thread starts finds nothing to wait for,
+    so that it starts without work.
     """
     with ThreadPoolExecutor(1) as alone:
         alone.submit(int).result()

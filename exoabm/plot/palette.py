@@ -138,6 +138,10 @@ def tint(color: str, share: np.ndarray) -> np.ndarray:
     return 1.0 + np.clip(share, 0.0, 1.0)[:, None] * (rgb(color) - 1.0)
 
 
+STAR = 0.6
+"""From the middle of a cell that received a delivery to a corner of its star, in diameters."""
+
+
 class Looks(NamedTuple):
     """A style for each cell type, and which of the types have cells or can come to have some."""
 
@@ -180,6 +184,16 @@ class Looks(NamedTuple):
         its = {style.name: style for style in other.styles}
         pairs = ((own, its.get(own.name, own)) for own in self.styles)
         return Looks(tuple(Style(own.name, own.role, it.color, it.named) for own, it in pairs), self.drawn)
+
+    def beyond(self, state: State) -> float:
+        """How far marks of cells reach beyond the sides of the domain where cells are now, um."""
+        if not len(state.cells):
+            return 0.0
+        kinds = zip(state.types, self.styles, strict=True)
+        reach = np.array([cell_type.diameter * max(style.role.reach, STAR) for cell_type, style in kinds])
+        place, low, extent = state.cells.position[:, :2], state.domain.low[:2], state.domain.extent[:2]
+        room = np.minimum(place - low, low + extent - place).min(axis=1)
+        return max(0.0, float((reach[state.cells.type] - room).max()))
 
 
 @cache

@@ -25,7 +25,7 @@ from exoabm.viz.components.canvas import world_of
 from exoabm.viz.components.paired_runs import PairedRuns
 from exoabm.viz.results.charts import charts
 from exoabm.viz.results.communication_data import CommunicationData
-from exoabm.viz.server.frames import beyond, gif
+from exoabm.viz.server.frames import gif
 from exoabm.viz.server.session import Session
 from exoabm.viz.setup import first_setup
 from exoabm.viz.teaching.lesson import LESSONS
@@ -133,7 +133,7 @@ def test_cells_of_a_shipped_scenario_are_whole_and_their_colors_known_without_pl
     high = low + plan.domain.extent[:2]
     assert (np.minimum(place - low, high - place).min(axis=1) >= least).all()
     cells = Cells.at(plan.position, plan.type_index, cargos=0, pools=0, behaviors=0)
-    room = beyond(SimpleNamespace(types=plan.types, cells=cells, domain=plan.domain), looks)
+    room = looks.beyond(SimpleNamespace(types=plan.types, cells=cells, domain=plan.domain))
     for index, (cell_type, style) in enumerate(zip(plan.types, looks.styles, strict=True)):
         rows = place[plan.type_index == index]
         corners = (rows[:, None] + style.role.polygon() * cell_type.diameter).reshape(-1, 2)

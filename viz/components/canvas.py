@@ -12,7 +12,7 @@ from exoabm.runs.measured_runtime import WORTH_A_PROBE, rounded_duration
 from exoabm.viz.components.widgets import CanvasWidget, ChoiceWidget, PlayerWidget, PlotWidget, html
 from exoabm.viz.results.charts import curves
 from exoabm.viz.results.text_summary import PREPARING, present_classes, recorded_summary, run_summary
-from exoabm.viz.server.frames import FULL, PAINTED, beyond, header
+from exoabm.viz.server.frames import FULL, PAINTED, header
 from exoabm.viz.server.session import SPEEDS
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def world_of(state: State, looks: Looks, what: str = "vesicles") -> dict[str, An
     numbers = np.bincount(state.cells.type, minlength=len(state.types))
     return {
         "extent": [float(length) for length in state.domain.extent[:2]],
-        "beyond": beyond(state, looks),
+        "beyond": looks.beyond(state),
         "what": what,
         "full": f"{FULL:g}",
         "ramp": list(FIELD),

@@ -29,13 +29,7 @@ from exoabm.state import RESERVOIR
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.run_tables import Run
 from exoabm.viz.results.svg import number
-from exoabm.viz.results.text_summary import (
-    OPENED,
-    delivered_words,
-    drawn_class,
-    present_classes,
-    told,
-)
+from exoabm.viz.results.text_summary import OPENED, delivered_words, drawn_class, present_classes, told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

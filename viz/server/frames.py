@@ -197,21 +197,6 @@ def header(frame: bytes) -> Header:
     return Header(*HEADER.unpack_from(frame))
 
 
-STAR = 0.6
-"""From the middle of a cell that received a delivery to a corner of its star, in diameters."""
-
-
-def beyond(state: State, looks: Looks) -> float:
-    """How far marks of cells reach beyond the sides of the domain where cells are now, um."""
-    if not len(state.cells):
-        return 0.0
-    kinds = zip(state.types, looks.styles, strict=True)
-    reach = np.array([cell_type.diameter * max(style.role.reach, STAR) for cell_type, style in kinds])
-    place, low, extent = state.cells.position[:, :2], state.domain.low[:2], state.domain.extent[:2]
-    room = np.minimum(place - low, low + extent - place).min(axis=1)
-    return max(0.0, float((reach[state.cells.type] - room).max()))
-
-
 def _shares(state: State, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Places as shares of the extent, the second from the bottom of the picture upward."""
     low, extent = state.domain.low, state.domain.extent
@@ -385,7 +370,7 @@ class _Painter:
         self.um = round_below(extent[0] / 4)
         self.bar = self.um / extent[0] * self.width
         self.legend = list(self._legend(looks))
-        self.edge = math.ceil(beyond(state, looks) * size / max(extent))
+        self.edge = math.ceil(looks.beyond(state) * size / max(extent))
         self.below = self.edge + ROW * (2 + self.legend[-1][2])
         written = max(self.font.getlength(spaced(style.name)) + 30 for style, _, _ in self.legend)
         self.whole = max(self.width + 2 * self.edge, LEAST_WIDTH, round(written))
