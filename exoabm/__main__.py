@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import signal
 
-from exoabm.errors import INTERRUPTED
-
 
 def main() -> None:
     """Run the command line; an interrupt while it is imported ends the process without a traceback."""
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:  # not one that is ignored, as in the background of a shell
-        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+        signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
     from exoabm.cli import main as command
 
     signal.signal(signal.SIGINT, before)

@@ -94,6 +94,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         snapshot: Mapping[str, np.ndarray] | None = None,
         **values: object,
     ) -> None:
+        self._threads = whole_number("threads", threads, 1, 256)
         self.streams = Streams.from_entropy(seed)
         super().__init__(rng=self.streams.seed)
         scenario = self.loaded = _scenario_of(scenario, overrides, values)
@@ -104,7 +105,6 @@ class ExosomeModel(Model):  # type: ignore[misc]
         if snapshot is not None:
             checkpoint.restore(self.state, snapshot)
             self.steps = self.state.step
-        self._threads = whole_number("threads", threads, 1, 256)
         self.engine = make_engine(self.scenario.transport, self.state, self._threads)
         self.history = Metrics(float(self.scenario.record.metrics))
         self.recorder = Recorder()
@@ -151,9 +151,9 @@ class ExosomeModel(Model):  # type: ignore[misc]
         ``collect`` of a ``datacollector`` that it has set; without one both are done here, agents in the
         order in which they were made.
         """
-        self.advance_by(self._length)
         plain = type(self).step is ExosomeModel.step
         with marked_if_incomplete(self.state):
+            self.advance_by(self._length)
             if plain and self._awaited is None:
                 for kind, agents in list(self._agents_by_type.items()):
                     if kind.step is not BaseAgent.step:

@@ -1,8 +1,7 @@
-"""Software and machine that make a result: versions, code, how they differ from another one's, and memory."""
+"""Software and machine that make a result: versions, code, and how they differ from another one's."""
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import platform
@@ -172,39 +171,3 @@ def git_state(package: Path) -> dict[str, Any] | None:
         return {"commit": git(package, "rev-parse", "HEAD"), "changed": bool(changes)}
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def return_memory() -> None:
-    """Return freed memory to the system, which glibc otherwise keeps; tables and figures need as much."""
-    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
-        library.malloc_trim(0)
-
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Numbers of the options in glibc's ``malloc.h``."""
-RETURNED_ARRAY = 4 << 20
-"""Bytes of an array from which on it returns to the system when it is freed; assumed, below the columns of a
-million vesicles."""
-KEPT_AT_TOP = 32 << 20
-"""Freed bytes at the end of the heap up to which they are kept for smaller arrays; glibc's own largest."""
-_own: set[int] = set()
-
-
-def own_process() -> None:
-    """State that nothing but exoabm runs in this process, so that it may set how memory is allocated."""
-    _own.add(os.getpid())
-
-
-def keep_little_memory() -> None:
-    """Have glibc return arrays of `RETURNED_ARRAY` and more to the system whenever they are freed.
-
-    With tables that grow it otherwise comes to keep those up to 32 MB, in holes that nothing else fits. It
-    holds until the process ends: processes of others, such as notebooks, and settings of the user in the
-    environment stay as they are.
-    """
-    settings = ("MALLOC_", "GLIBC_TUNABLES")
-    if os.getpid() not in _own or any(name.startswith(settings) for name in os.environ):
-        return
-    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
-        library.mallopt(_MMAP_THRESHOLD, RETURNED_ARRAY)
-        library.mallopt(_TRIM_THRESHOLD, KEPT_AT_TOP)

@@ -65,6 +65,15 @@ PARTICLES = {
     "soluble_factor": "free molecules",
 }
 """Name of the particles of a kind, by its comparator."""
+OPENED = "opened to the cytosol"
+"""What ``delivered`` counts of vesicles: their content reached the cytosol, be it with cargo or without."""
+DELIVERED = {
+    None: OPENED,
+    "lnp": OPENED,
+    "free_drug": "reached their site of action",
+    "soluble_factor": "were sensed",
+}
+"""What ``delivered`` counts of the particles of a kind, by its comparator."""
 
 
 @dataclass(frozen=True)

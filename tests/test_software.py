@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -64,25 +63,6 @@ def test_a_checkout_tells_its_commit_and_every_change(project, monkeypatch) -> N
     assert git_state(package) == {"commit": head, "changed": False}
     (project / "scenarios" / "a.toml").write_text("changed")
     assert git_state(package) == {"commit": head, "changed": True}
-
-
-@pytest.mark.parametrize(
-    ("own", "name", "options"),
-    [(False, "OTHER", []), (True, "MALLOC_ARENA_MAX", []), (True, "OTHER", [(-3, 4 << 20), (-1, 32 << 20)])],
-    ids=["notebook", "settings of the user", "command line"],
-)
-def test_only_processes_of_exoabm_keep_little_memory(own, name, options, monkeypatch) -> None:
-    """A setting of glibc holds until the process ends."""
-    set_to: list[tuple[int, int]] = []
-    glibc = SimpleNamespace(mallopt=lambda *option: set_to.append(option))
-    monkeypatch.setattr(software.ctypes, "CDLL", lambda _: glibc)
-    monkeypatch.setattr(software.sys, "platform", "linux")
-    monkeypatch.setattr(software.os, "environ", {name: "1"})
-    monkeypatch.setattr(software, "_own", set())
-    if own:
-        software.own_process()
-    software.keep_little_memory()
-    assert set_to == options
 
 
 def test_the_checksum_is_of_every_file_as_it_is_installed(tmp_path, monkeypatch) -> None:

@@ -19,6 +19,7 @@ from exoabm.plot.scales import spaced
 from exoabm.scenario.schema import Clock, DomainTable, Transport
 from exoabm.scenario.schema_cells import CargoTable, CellTypeTable, Response, VesicleTable
 from exoabm.scenario.schema_fields import Entry, parameter_of
+from exoabm.vesicle import DELIVERED, PARTICLES
 from exoabm.viz.parameter_controls import UNITS, spelled_out, without_unit
 
 if TYPE_CHECKING:
@@ -177,8 +178,9 @@ def readouts(raw: Mapping[str, Any]) -> dict[str, str]:
     """Readouts that the page offers as the main result, and their titles."""
     found = {f"cells[{name}]": f"number of {spaced(name)} cells" for name in names(raw, "cell_type")}
     return found | {
-        f"delivered[{name}]": f"vesicles that opened to the cytosol: {spaced(name)}"
-        for name in names(raw, "vesicle")
+        f"delivered[{kind['name']}]": f"{PARTICLES[of]} that {DELIVERED[of]}: {spaced(kind['name'])}"
+        for kind in raw.get("vesicle", [])
+        if kind.get("name") and (of := kind.get("comparator")) in PARTICLES
     }
 
 

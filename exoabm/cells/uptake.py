@@ -7,7 +7,6 @@ Source: bonsergent2021.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,7 +63,8 @@ def _take_up_expected(state: State, result: TransportResult, dt: float) -> Uptak
     """
     way, captured, sizes, arrival = state.trafficking, result.captured, result.captured_sizes, result.arrival
     rates = tuple((k.unbinding_rate, k.internalization_rate, k.processing_rate) for k in state.kinds)
-    coefficients = np.array(_coefficients(rates, dt))[None]
+    each = (compartment_coefficients(off + into, into, on, dt) for off, into, on in rates)
+    coefficients = np.array(list(each))[None]
     if arrival is not None:
         coefficients = np.repeat(coefficients, len(captured), axis=0)
         coefficients[..., [1, 4]] = np.where(np.isnan(arrival), coefficients[..., [1, 4]], arrival)
@@ -89,13 +89,6 @@ def _take_up_expected(state: State, result: TransportResult, dt: float) -> Uptak
         compartments.Compartments(*held), compartments.Transfers(*transfers),
     )  # fmt: skip
     return Uptake(*new)
-
-
-@lru_cache(maxsize=16)  # the same in every step of a run
-def _coefficients(rates: tuple[tuple[float, float, float], ...], dt: float) -> tuple[tuple[float, ...], ...]:
-    """``compartment_coefficients`` of kinds with these rates: off, into and on, (K, 5)."""
-    each = (compartment_coefficients(off + into, into, on, dt) for off, into, on in rates)
-    return tuple(tuple(of_kind.tolist()) for of_kind in each)
 
 
 def _by_origin(*arrays: np.ndarray | None) -> list[Any]:

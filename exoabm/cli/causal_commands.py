@@ -64,9 +64,7 @@ def whatif(
 ) -> None:
     """Run a scenario with and without one cell, type, edge or vesicle kind, on the same random draws."""
     from exoabm.plot.scales import counted
-    from exoabm.software import own_process
 
-    own_process()
     with progress("both runs") as update:
         found = exoabm.whatif(
             source,

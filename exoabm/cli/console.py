@@ -23,7 +23,6 @@ from rich.table import Column, Table
 
 from exoabm import collector_paused
 from exoabm.errors import (
-    INTERRUPTED,
     UNSEEN,
     ExoError,
     InputError,
@@ -33,6 +32,7 @@ from exoabm.errors import (
     command_line,
     visible,
 )
+from exoabm.memory import own_process
 from exoabm.transport.engine import ENGINES
 
 if TYPE_CHECKING:
@@ -269,6 +269,7 @@ def stating_how_to_resume(folder: Path) -> Iterator[None]:
 
 SIGNALED = 128
 """Added to the number of a signal in the exit code."""
+INTERRUPTED = SIGNALED + signal.SIGINT
 ENDINGS = tuple(int(getattr(signal, name)) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals of a scheduler and of a closed terminal, where the system has them."""
 AGAIN = 0.01
@@ -290,6 +291,7 @@ def main() -> None:
     """Entry point: run the command and map each known error to its exit code."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     _exit_on_signals()
+    own_process()
     _put_before(warnings, "showwarning", _warn)
     Console.on_broken_pipe = _raise_broken_pipe  # type: ignore[method-assign,assignment] # typer's help, too
     for stream in (sys.stdout, sys.stderr):

@@ -83,9 +83,7 @@ def run(
         from exoabm.plot.run_figure.process import DrawingProcess
         from exoabm.runs.execute import run_to_folder
         from exoabm.runs.measured_runtime import warning
-        from exoabm.software import own_process
 
-    own_process()
     with DrawingProcess() as drawing:
         long = warning(loaded, hours=duration, threads=threads, compiling=print_compiling)
         if long is not None:
@@ -118,9 +116,6 @@ def resume(
     as_json: JsonOption = False,
 ) -> None:
     """Resume an interrupted run, sweep or trial with identical results; merge the shards of a sweep."""
-    from exoabm.software import own_process
-
-    own_process()
     with stating_how_to_resume(folder):
         with progress(folder.name) as update:
             found = exoabm.resume(folder, threads=threads, jobs=jobs, cluster=cluster, progress=update)

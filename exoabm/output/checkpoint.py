@@ -50,7 +50,7 @@ FIXED = frozenset(
         "follows_vesicles",
     }
 )
-"""Fields of ``State`` that a run never changes, and the events, which end with their step."""
+"""Fields of ``State`` that are the same at the end of every step, and the events, which end with theirs."""
 
 ROUNDING = 1e-9
 

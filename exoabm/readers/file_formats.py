@@ -57,8 +57,7 @@ def refuse_other(name: str, start: bytes) -> None:
     """
     suffix = Path(name).suffix.lower()
     if suffix in OTHERS and start.startswith(SPREADSHEETS.get(suffix, b"")):
-        hint = "" if suffix in SPREADSHEETS else '; if it is a text, set layout.format = "csv"'
-        raise InputError(f"{name}: is {OTHERS[suffix]}{hint}")
+        raise InputError(f"{name}: is {OTHERS[suffix]}")
 
 
 def open_sheet(path: Path, options: TableOptions, max_bytes: int, max_cells: int) -> Sheet:

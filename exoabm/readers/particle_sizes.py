@@ -46,7 +46,9 @@ NO_SAMPLES = {
 }
 """What columns are that hold no numbers of particles, and by which words they are known."""
 AVERAGE = re.compile(r"average|mean", re.IGNORECASE)
-SHARE = re.compile(r"^%$|[(\[]\s*%\s*[)\]]$|\b(percent|percentage|normali[sz]ed)\b\s*[)\]]?$", re.IGNORECASE)
+SHARE = re.compile(
+    r"^%$|[^\W\d]\s*%$|[(\[]\s*%\s*[)\]]$|\b(percent|percentage|normali[sz]ed)\b\s*[)\]]?$", re.IGNORECASE
+)
 """A column of shares by its unit, at the end; it is no second sample beside one of numbers."""
 INSTRUMENTS = ("bincentre(nm)", "size/nm")
 """Headings of NanoSight and ZetaView, in lower case without spaces; another table follows their histogram."""

@@ -16,6 +16,7 @@ from exoabm.analysis.communication import summary as communication_summary
 from exoabm.analysis.communication_graph import edges_of, network
 from exoabm.cells.behaviors import local_behaviors
 from exoabm.errors import InputError, NumericalError
+from exoabm.memory import keep_little_memory, return_memory
 from exoabm.model import ExosomeModel
 from exoabm.output import checkpoint
 from exoabm.output.cells import CellWriter, lineage_table
@@ -37,7 +38,7 @@ from exoabm.scenario.changes import StepChange, check_step_changes, with_step_ch
 from exoabm.scenario.loader import of_checkpoint, run_of, sha256_of
 from exoabm.scenario.resource_estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.scenario.step_accuracy import late_changes
-from exoabm.software import code, drift, keep_little_memory, machine, made_with, return_memory, versions
+from exoabm.software import code, drift, machine, made_with, versions
 from exoabm.tables.declarations import SCHEMA_VERSION, TABLES
 from exoabm.tables.parquet import write_table
 from exoabm.tables.schema import build, footer, metrics_tables

@@ -35,10 +35,10 @@ def relays(
 
 
 def digest(model: ExosomeModel) -> str:
-    """Of all bits of the vesicles, the edges and the events of the last step."""
+    """Of all bits of the vesicles, the edges of each kind and the events of the last step."""
     state, found = model.state, hashlib.sha256()
-    edges = state.contacts.edges(0)
-    for table in (state.vesicles.columns(), edges, state.events.columns()):
+    edges = [state.contacts.edges(kind) for kind in range(len(state.kinds))]
+    for table in (state.vesicles.columns(), *edges, state.events.columns()):
         for name in sorted(table):
             found.update(np.ascontiguousarray(table[name]).tobytes())
     return found.hexdigest()

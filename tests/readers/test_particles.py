@@ -62,6 +62,7 @@ def test_what_is_left_out_is_said():
         ("a (%),b (%)", ["a (%)", "b (%)"]),
         ("Average,Number (Percent)", ["Average"]),
         ("Count,Normalized", ["Count"]),
+        ("Count,Number %", ["Count"]),
         ("Control,10% FBS", ["Control", "10% FBS"]),
         ("Input,Fraction 7", ["Input", "Fraction 7"]),
         ("Healthy,Relative of patient", ["Healthy", "Relative of patient"]),

@@ -121,6 +121,7 @@ def test_numbers_of_my_answers_are_written_as_on_the_page() -> None:
     for name, typed, written in (
         ("few_big_or_many_small/many", "1", "1 cell ✓"),
         ("few_big_or_many_small/single", "12003", "12,003 copies ✓"),
+        ("few_big_or_many_small/single", "12 003 copies", "12,003 copies ✓"),
         ("few_big_or_many_small/single", "about 12e3", "about 12e3 copies ✓"),
         ("few_big_or_many_small/single", "35 copies", "35 copies ✓"),
         ("fate_of_a_vesicle/adrift", "98%", "98 % ✓"),

@@ -15,9 +15,8 @@ from exoabm.output.metrics import measure
 from exoabm.plot.palette import COOL, MUTED, OTHER, PLACES, WARM, Style, rgb, to_hex
 from exoabm.plot.scales import capitalized, spaced
 from exoabm.tables.readouts import named, parse
-from exoabm.vesicle import cargo_names
+from exoabm.vesicle import OPENED, cargo_names
 from exoabm.viz.results.text_summary import (
-    OPENED,
     common_name,
     delivered_words,
     particle_classes,
@@ -129,14 +128,14 @@ def charts(model: ExosomeModel, looks: Looks, asked: Prediction | None = None) -
     row = measure(state)
     for key, title, unit, ending in _BY_TYPE:
         held = _by_type(drawn, row, ending)
-        constant = key == "cells" and not any(named("divisions", line.name) in row for line in held)
+        constant = key == "cells" and not any(named("divisions", style.name) in row for style in drawn)
         if held and not constant:
             found[key] = Chart(title, unit, held)
     found |= _doses(model.scenario, row)
     for name in cargo_names(state.kinds):
         held = _by_type(drawn, row, "copies_per_cell", name)
         if held:
-            found[f"held_{name}"] = Chart(f"Copies of {name} in the cells", "copies per cell", held)
+            found[f"held_{name}"] = Chart(f"Copies of {spaced(name)} in the cells", "copies per cell", held)
     wasting = [s for s in drawn if _type(state, s).waste is not None]
     if wasting:
         lines = _by_type(wasting, row, "waste_units_per_cell")
@@ -188,10 +187,10 @@ def _with_main_first(scenario: Scenario, found: dict[str, Chart]) -> dict[str, C
 def curves(
     model: ExosomeModel, chart: Chart, judged: Sequence[Mapping[str, float]] = ()
 ) -> list[dict[str, Any]]:
-    """The curves of a chart until now, thinned to ``MOST_POINTS``; the last point is the present.
+    """The curves of a chart until now, thinned to ``MOST_POINTS``; the last point of metrics is the present.
 
-    ``judged`` are the rows of a plot that the metrics do not have; the last of them may be by a share of
-    1 / ``MOST_POINTS`` of the run before it.
+    ``judged`` are the rows of a plot that the metrics do not have; their last may lie up to
+    1 / ``MOST_POINTS`` of the run before the present.
     """
     own = bool(judged) and chart.lines[0].column in judged[-1]
     rows = judged if own else [*model.history.rows, measure(model.state)]

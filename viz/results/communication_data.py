@@ -28,8 +28,9 @@ from exoabm.scenario.loader import MAX_BYTES, parse
 from exoabm.state import RESERVOIR
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.run_tables import Run
+from exoabm.vesicle import OPENED
 from exoabm.viz.results.svg import number
-from exoabm.viz.results.text_summary import OPENED, delivered_words, drawn_class, present_classes, told
+from exoabm.viz.results.text_summary import delivered_words, drawn_class, present_classes, told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ from exoabm.cargo import CargoClass
 from exoabm.output.cells import over_lives
 from exoabm.plot.scales import spaced
 from exoabm.state import OUTSIDE, Resolution
-from exoabm.vesicle import PARTICLES, cargo_names
+from exoabm.vesicle import DELIVERED, OPENED, PARTICLES, cargo_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -302,16 +302,6 @@ def told(count: str, words: str) -> str:
     return f"{count} {words}".strip()
 
 
-OPENED = "opened to the cytosol"
-"""What ``delivered`` counts of vesicles: their content reached the cytosol, be it with cargo or without."""
-_DELIVERED = {
-    None: OPENED,
-    "lnp": OPENED,
-    "free_drug": "reached their site of action",
-    "soluble_factor": "were sensed",
-}
-
-
 class ParticleClass(NamedTuple):
     """Vesicle kinds of one name, and the words for those that the column ``delivered`` counts."""
 
@@ -329,18 +319,16 @@ def particle_classes(scenario: Scenario) -> tuple[ParticleClass, ...]:
     """The classes of particles of a scenario, vesicles first."""
     kinds = {
         each: tuple(k for k, table in enumerate(scenario.vesicle) if table.comparator == each)
-        for each in _DELIVERED
+        for each in DELIVERED
     }
     return tuple(
-        ParticleClass(PARTICLES[each], words, kinds[each])
-        for each, words in _DELIVERED.items()
-        if kinds[each]
+        ParticleClass(PARTICLES[each], words, kinds[each]) for each, words in DELIVERED.items() if kinds[each]
     )
 
 
 def delivered_words(name: str) -> str:
     """The words for what the column ``delivered`` counts of particles of this name, or of several classes."""
-    return next((_DELIVERED[each] for each in _DELIVERED if PARTICLES[each] == name), "were delivered")
+    return next((DELIVERED[each] for each in DELIVERED if PARTICLES[each] == name), "were delivered")
 
 
 def common_name(scenario: Scenario) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from exoabm.software import return_memory
+from exoabm.memory import return_memory
 from exoabm.viz.server.session import Session, park_idle
 from exoabm.viz.server.turns import TURNS, Account
 

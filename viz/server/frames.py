@@ -48,7 +48,8 @@ FULL = 1000.0
 MOST_DOTS = 20_000
 """Vesicles drawn at once; of more, a share is."""
 LEAST_TOP, ABOVE = 5.0, 3.0
-"""Of single vesicles: the least scale, vesicles in a voxel of the picture, and the scale over their mean."""
+"""Of single vesicles: the least scale, vesicles in a voxel of the picture, and the scale over their mean;
+assumed, so that counts by chance seldom change the colors."""
 FAINT = 1.0
 """Vesicles in the whole domain; colors do not follow a maximum below their mean concentration: it fades."""
 PER_ML = 1e12

@@ -230,8 +230,8 @@ def _Step(
     begun = done is not None or key in progress.value.begun
     locked = bool(guess) and begun
     # A run that was there before, of an earlier step, shows its answers when it is asked for them.
-    before = solara.use_memo(lambda: session.time, [id(session)])
-    ran = mine and session.time > before
+    opened = solara.use_memo(lambda: (session, session.time), [])
+    ran = mine and session.time > (opened[1] if session is opened[0] else 0.0)
     solara.use_effect(lambda: begin_step() if ran and not begun else None, [ran, begun])
 
     def predict(words: str) -> None:

@@ -244,8 +244,9 @@ class Step(Data):
 
     def as_typed(self, answer: str) -> str:
         """A right answer in words: its number as it was typed, and the unit once; "" where none was kept."""
-        found = _TYPED.fullmatch(answer.strip())
-        typed = found[1] if found else answer.strip()
+        plain = _plain(answer)
+        found = _TYPED.fullmatch(plain)
+        typed = found[1] if found else plain
         typed = f"{int(typed):,}" if re.fullmatch(r"\d{4,}", typed) else typed
         return told(typed, self.unit) if typed else ""
 
@@ -359,14 +360,18 @@ _TYPED = re.compile(r"([+-]?(?:\d[\d,]*\.?\d*|[.,]\d+)(?:[eE][+-]?\d{1,2})?)\D*"
 """A number, and what may come after it."""
 
 
+def _plain(text: str) -> str:
+    """With the minus of a keyboard, and no blanks between thousands."""
+    return re.sub(r"(?<=\d)[\u00a0\u202f ](?=\d{3}(?!\d))", "", text.strip().replace("\u2212", "-"))
+
+
 def read_number(text: str) -> tuple[float, ...]:
     """The number typed, a unit or a percent sign after it; () if there is none, or more than one.
 
     A comma before three digits separates thousands in some countries and decimals in others: both are
     given, thousands first. A point is always that of decimals.
     """
-    plain = re.sub(r"(?<=\d)[\u00a0\u202f ](?=\d{3}(?!\d))", "", text.strip().replace("\u2212", "-"))
-    found = _TYPED.fullmatch(plain)
+    found = _TYPED.fullmatch(_plain(text))
     if not found or len(text) > 60:
         return ()
     typed = found[1]

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from exoabm.errors import InputError
+from exoabm.memory import own_process
 
 Workers = Callable[[], AbstractContextManager[Executor]]
 """Opens an executor for a batch; called again where the executor broke because a worker died."""
@@ -111,8 +112,6 @@ def _begin(lifeline: Connection) -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-    from exoabm.software import own_process  # which loads numpy
-
     own_process()
 
 
