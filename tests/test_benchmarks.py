@@ -17,7 +17,7 @@ from exoabm.benchmarks.fields import _explicit, _split, _World
 from exoabm.errors import InputError, NumericalError
 
 STUB = """#!/bin/sh
-case "$1" in -c) echo '{"versions": {}, "code": {"git": null}}'; exit 0;; esac
+case "$*" in *versions*) echo '{"versions": {}, "code": {"git": null}}'; exit 0;; esac
 while [ $# -gt 1 ]; do shift; done
 mkdir "$1" && head -c 1000 /dev/zero > "$1/table"
 """

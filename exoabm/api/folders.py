@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from exoabm.api.plots import Plots
-from exoabm.manifest import MANIFEST
+from exoabm.manifest import MANIFEST, listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -27,7 +27,9 @@ def place_of(out: str | Path | None, name: str) -> tuple[Any, Path]:
 
 
 def save_folder(source: Path, to: Path, *, overwrite: bool = False) -> None:
-    """Copy a folder of results, whole or not at all; one with a manifest or of the same names is replaced.
+    """Copy a folder of results, whole or not at all.
+
+    One is replaced that holds nothing but files of the same names, or of its manifest.
 
     Raises
     ------
@@ -40,8 +42,8 @@ def save_folder(source: Path, to: Path, *, overwrite: bool = False) -> None:
     from exoabm.runs.input_tables import copy
 
     if os.path.lexists(to):
-        ours = {path.name for path in source.iterdir()}
-        results = to.is_dir() and ((to / MANIFEST).is_file() or {path.name for path in to.iterdir()} <= ours)
+        ours = {path.name for path in source.iterdir()} | {name.partition("/")[0] for name in listed(to)}
+        results = to.is_dir() and {path.name for path in to.iterdir()} <= ours | {MANIFEST}
         check_new(to, overwrite=overwrite and results)
     with folder_errors(to.parent), atomic_folder(to, overwrite=overwrite) as partial:
         copy(source, partial)

@@ -48,7 +48,9 @@ def test_junk_is_refused(command, tmp_path, data, fragment) -> None:
 
 def test_what_is_neither_a_scenario_nor_a_table(command, tmp_path) -> None:
     put(tmp_path / "cells.geojson", b'{"type": "FeatureCollection"}')
-    command("validate", "cells.geojson").refused(2, "not valid TOML", "tables of cells end in .csv")
+    command("validate", "cells.geojson").refused(2, "is GeoJSON", "as a table instead")
+    put(tmp_path / "cells.yaml", b"cells: {A: 1}")
+    command("validate", "cells.yaml").refused(2, "not valid TOML", "tables of cells end in .csv")
     command("validate", "cells.csv").refused(2, "no table of cells at cells.csv")
 
 

@@ -88,7 +88,7 @@ def test_shards_are_put_together_by_resume(command, tmp_path) -> None:
         (("--vary", "cell_type.doner.release_rate=1,2"), ("doner", "did you mean 'donor'")),
         (("--vary", "transport.hindrance=0.5,7"), ("transport.hindrance", "7", "allowed")),
         (("--design", "random"), ("grid, lhs, sobol",)),
-        (("--replicates", "0"), ("--replicates 0",)),
+        (("--replicates", "0"), ("replicates = 0", "from 1 to 100,000")),
         (("--keep", "all"), ("--keep all", "readouts or runs")),
         (("--shard", "3/2", "--seed", "1"), ("--shard 3/2",)),
         (("--cluster", "nowhere"), ("--cluster nowhere", "local:N")),

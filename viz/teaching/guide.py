@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import solara
 
+from exoabm.errors import command_line
 from exoabm.scenario.loader import shipped
 from exoabm.viz.components.communication import drawing
 from exoabm.viz.components.widgets import AnswerWidget, Button, DownloadWidget, KeepWidget, html
@@ -376,7 +377,7 @@ def sections(scenario: str) -> tuple[tuple[str, str], ...]:
 
 def origin_of_numbers(scenario: str) -> str:
     """Of which run the numbers in the text of a scenario are, and the command of the page's own run."""
-    opened, usual = first_setup(scenario), f"`exoabm run {scenario} --seed 1`"
+    opened, usual = first_setup(scenario), f"`{command_line('run', scenario)} --seed 1`"
     if not opened.overrides:
         return f"Numbers below are of this page's first run, {usual}, or of the commands beside them."
     return (
