@@ -126,6 +126,15 @@ class Model(mesa.Model):  # type: ignore[misc]
             if make is not None:
                 make()
 
+    def _do_step(self) -> None:
+        """Make a step, as Mesa 3.5.1 calls it; once one has raised, it would itself make no further one."""
+        try:
+            super()._do_step()
+        except BaseException:
+            self._default_schedule.pause()
+            self._default_schedule.resume()  # at the next unit of its time
+            raise
+
 
 class _IdsPerLiveModel(weakref.WeakKeyDictionary[Any, Any]):
     """Counters of agent ids that die with their model; the first agents of a model have the first ids."""

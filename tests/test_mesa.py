@@ -109,6 +109,28 @@ class Raising:
             raise KeyboardInterrupt
 
 
+def test_a_step_that_raised_may_be_made_again() -> None:
+    """Mesa 3.5.1 alone would make none from then on, without a word."""
+
+    class Refusing(xo.ExosomeModel):
+        refuses = True
+
+        def step(self) -> None:
+            if self.refuses:
+                raise ValueError
+            super().step()
+
+    model = Refusing("two_cells", seed=1)
+    for go in (model.step, model.step, model.run):
+        with pytest.raises(ValueError):  # noqa: PT011  it has no words
+            go()
+    model.refuses = False
+    model.step()
+    assert model.state.step == 1
+    model.run(hours=0.1)
+    assert model.hours == pytest.approx(0.1 + float(model.scenario.clock.step) / 3600)
+
+
 @pytest.mark.parametrize("place", ["record", "agent", "collect"])
 def test_nor_does_one_that_was_interrupted_when_its_cells_had_changed(place, monkeypatch) -> None:
     """Records of that step are missing; agents of its dead and daughters also, if it had come to these."""
