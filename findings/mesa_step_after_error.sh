@@ -7,7 +7,7 @@
 #   and nothing of the model is called: a loop of calls ends with the results of the moment of the error.
 # Consequence here: models of exoabm put the schedule of their steps right; tests/test_mesa.py steps after an error.
 . "$(dirname "$0")/lib.sh"
-packages mesa==3.5.1 numpy==2.4.6
+packages mesa==3.5.1 numpy==2.4.6 networkx==3.7
 
 cat >steps.py <<'PYTHON'
 import mesa
