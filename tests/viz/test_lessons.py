@@ -347,7 +347,7 @@ def test_comparisons_in_texts_hold_in_the_runs(runs) -> None:
     single = runs["few_big_or_many_small/single"][0].state.cells
     length = np.linalg.norm(single.polarity[single.type == single.type.max()], axis=1).mean()
     assert length == pytest.approx(50, abs=5), "about 50 copies, a third of the threshold"
-    carried = runs["few_big_or_many_small/single"][0].state.vesicles["copies"]
+    carried = runs["few_big_or_many_small/single"][0].state.vesicles.copies
     assert carried.min() == 0, "some carry none"
     assert carried.max() >= 2, "others two or more"
     half, one = (accounts(_with("how_far", "longer", hours, {}))["free"] for hours in (0.5, 1))
