@@ -140,6 +140,8 @@ def tint(color: str, share: np.ndarray) -> np.ndarray:
 
 STAR = 0.6
 """From the middle of a cell that received a delivery to a corner of its star, in diameters."""
+MOVING = frozenset({"motility", "chemotaxis", "division_rate"})
+"""Behaviors by which cells come to new places."""
 
 
 class Looks(NamedTuple):
@@ -186,13 +188,18 @@ class Looks(NamedTuple):
         return Looks(tuple(Style(own.name, own.role, it.color, it.named) for own, it in pairs), self.drawn)
 
     def beyond(self, state: State) -> float:
-        """How far marks of cells reach beyond the sides of the domain where cells are now, um."""
+        """How far marks of cells reach beyond the sides of the domain, um.
+
+        That is where cells are now; where they move or divide, they may come to the sides.
+        """
         if not len(state.cells):
             return 0.0
         kinds = zip(state.types, self.styles, strict=True)
         reach = np.array([cell_type.diameter * max(style.role.reach, STAR) for cell_type, style in kinds])
         place, low, extent = state.cells.position[:, :2], state.domain.low[:2], state.domain.extent[:2]
         room = np.minimum(place - low, low + extent - place).min(axis=1)
+        if not MOVING.isdisjoint(state.behaviors):
+            room = np.minimum(room, 0.0)
         return max(0.0, float((reach[state.cells.type] - room).max()))
 
 

@@ -53,6 +53,8 @@ def test_a_prediction_is_judged_by_the_readers_runs(reader: Callable[..., Reader
     assert "without the change" in judged
     assert "the result is “Up to 3.5 times as much”" in judged
     assert "Supply from the blood" in judged, "one sentence says why"
+    axis = page.locator(".exo-plot svg text", has_text="time (h)").bounding_box()
+    assert axis["y"] + axis["height"] <= 900, "the plot stands below the judgment, in sight"
     page.wait_for_selector(".exo-go:has-text('Finished')")
     someone.until_words(r"^After 24\.00 h")
     assert page.locator(".exo-pending").count() == 0, "the page shows the run with the value"

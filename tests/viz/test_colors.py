@@ -133,13 +133,26 @@ def test_cells_of_a_shipped_scenario_are_whole_and_their_colors_known_without_pl
     high = low + plan.domain.extent[:2]
     assert (np.minimum(place - low, high - place).min(axis=1) >= least).all()
     cells = Cells.at(plan.position, plan.type_index, cargos=0, pools=0, behaviors=0)
-    room = looks.beyond(SimpleNamespace(types=plan.types, cells=cells, domain=plan.domain))
+    room = looks.beyond(SimpleNamespace(types=plan.types, cells=cells, domain=plan.domain, behaviors=()))
     for index, (cell_type, style) in enumerate(zip(plan.types, looks.styles, strict=True)):
         rows = place[plan.type_index == index]
         corners = (rows[:, None] + style.role.polygon() * cell_type.diameter).reshape(-1, 2)
         assert ((corners >= low - room - 1e-9) & (corners <= high + room + 1e-9)).all()
     monkeypatch.setattr("exoabm.scenario.layouts.poisson_disc", None)
     assert palette._looks_as_shipped.__wrapped__(name) == looks
+
+
+def test_cells_that_come_to_the_sides_during_a_run_are_drawn_whole() -> None:
+    """Daughters in a wound lie nearer to its periodic faces than any cell at the start."""
+    model = ExosomeModel("tissue_repair", seed=1)
+    looks = Looks.of_state(model.state)
+    room = looks.beyond(model.state)
+    assert room == pytest.approx(palette.STAR * 15)
+    model.run()
+    place = model.state.cells.position[:, :2]
+    near = np.minimum(place, model.state.domain.extent[:2] - place).min()
+    assert near < 2, "nearer than the 7.5 um of the start"
+    assert looks.beyond(model.state) == room, "nothing jumps"
 
 
 def test_types_of_another_scenario_have_their_own_colors(monkeypatch: pytest.MonkeyPatch) -> None:

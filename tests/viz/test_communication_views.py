@@ -145,6 +145,16 @@ def test_donors_that_are_not_recorded_are_not_shown_as_zeros() -> None:
     assert "does not record donors" in summary.note
 
 
+@pytest.mark.parametrize("resolution", ["cell_type", "cell"])
+def test_a_network_without_donor_cells_says_so(resolution: str) -> None:
+    model = ExosomeModel("tissue_repair", seed=1, overrides={"transport.provenance": resolution})
+    model.run(hours=1)
+    links = CommunicationData.of_model(model, Looks.of_state(model.state))
+    words = network_words(links, "taken_up")
+    assert words.startswith("No cell releases vesicles, so no arrow joins two cells;")
+    assert "record donors" not in words
+
+
 def test_one_link_is_drawn() -> None:
     model = ExosomeModel("two_cells", seed=1)
     model.run(hours=1)

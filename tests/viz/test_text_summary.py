@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
+from exoabm.output.metrics import measure
 from exoabm.plot.palette import Looks
 from exoabm.tables.readouts import parse
 from exoabm.viz.results.charts import charts, curves
@@ -95,6 +96,22 @@ def test_long_curves_are_thinned_but_keep_their_end(
     assert line["y"][-1] == float(model.state.balance.emitted.sum())
 
 
+def test_a_type_that_arises_during_a_run_has_curves_of_what_it_holds() -> None:
+    for scenario, key, later in (
+        ("tumor_niche", "held_order", "helper"),
+        ("waste_removal", "waste", "senescent"),
+    ):
+        made = ExosomeModel(scenario, seed=1)
+        drawn = charts(made, Looks.of_state(made.state))
+        assert later in {line.name for line in drawn[key].lines}
+    made = ExosomeModel("tumor_niche", seed=1)
+    chart = charts(made, Looks.of_state(made.state))["held_order"]
+    made.run(hours=20)
+    points = {curve["name"]: curve["y"] for curve in curves(made, chart)}
+    assert points["helper"][-1] == measure(made.state)["copies_per_cell[helper, order]"] > 0
+    assert 0 < len(points["helper"]) < len(points["fibroblast"])
+
+
 def test_what_is_no_vesicle_is_not_called_one() -> None:
     model = ExosomeModel("tumor_delivery", seed=1)
     assert "no vesicle has arrived yet" in run_summary(model)
@@ -107,6 +124,8 @@ def test_what_is_no_vesicle_is_not_called_one() -> None:
     assert "nanoparticle" not in words, "of which there are none"
     drawn = charts(model, Looks.of_state(model.state))
     assert drawn["moved"].title == "Vesicles arrived, taken up, opened"
+    whole = "Drug molecules arrived, taken up, reached their site of action"
+    assert drawn["moved_drug molecules"].title == whole
     assert {parse(line.column).names for line in drawn["moved"].lines} == {("vesicle",)}
     inside = drawn["places_drug molecules"].lines[4].name
     assert (drawn["places"].lines[4].name, inside) == ("cytosol", "reached their site of action")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import solara
 
+from exoabm.cargo import CargoClass
 from exoabm.plot.palette import FIELD, PLACES, Role, rgb, to_hex
 from exoabm.runs.measured_runtime import WORTH_A_PROBE, rounded_duration
 from exoabm.viz.components.widgets import CanvasWidget, ChoiceWidget, PlayerWidget, PlotWidget, html
@@ -39,7 +40,7 @@ def world_of(state: State, looks: Looks, what: str = "vesicles") -> dict[str, An
 
     ``what`` names the particles that fill cells and medium. Types without cells are left in their place,
     since frames number the types. The number of cells of each type is that of now, and what is shown beyond
-    the sides is what cells need where they are now.
+    the sides is what their marks need.
     """
     numbers = np.bincount(state.cells.type, minlength=len(state.types))
     return {
@@ -49,6 +50,7 @@ def world_of(state: State, looks: Looks, what: str = "vesicles") -> dict[str, An
         "full": f"{FULL:g}",
         "ramp": list(FIELD),
         "accent": PLACES["delivered"][1],
+        "stars": any(cargo.role is not CargoClass.WASTE for cargo in state.cargos),
         "walls": walls(state.domain, state.y_down),
         "types": [
             {

@@ -105,7 +105,11 @@ def _Numbers(rows: list[dict[str, Any]]) -> None:
                     for value in row.values():
                         html("td", text=f"{value:.4g}" if isinstance(value, float) else str(value))
     if len(rows) > most:
-        html("p", "exo-note", text=f"and {len(rows) - most:,} more; all of them are in the files of Export.")
+        html(
+            "p",
+            "exo-note",
+            text=f"and {len(rows) - most:,} more; all of them follow from edges.parquet of the run.",
+        )
 
 
 MEDIAN = "By the median time, half of many runs of single vesicles have had their first encounter."
@@ -137,12 +141,13 @@ def _Partners(how: str, rows: tuple[Partner, ...], summary: CellSummary) -> None
     names = {row.name.partition(", ")[0] for row in rows}
     pairs = len(names) < len(rows)
     cells = all(name.rpartition(" ")[2].isdigit() for name in names)  # else cell types, doses, the reservoir
-    partners = told(f"{len(names):,}", "cells" if cells else "sources")
+    partner = "cell" if cells else "source"
+    partners = told(f"{len(names):,}", f"{partner}s")
     total = sum(row.taken_up for row in rows)
     html("h3", text=f"{how} {partners}: {many(total)} in all")
     with html("table", "exo-table"):
         with html("thead"), html("tr"):
-            for head in ("cell, kind" if pairs else "cell", "taken up", summary.delivered, when):
+            for head in (partner + ", kind" * pairs, "taken up", summary.delivered, when):
                 html("th", text=head, attributes={"scope": "col"})
         with html("tbody"):
             for name, taken, delivered, first in rows[:most]:

@@ -212,7 +212,7 @@ def Controls(
                     with html("details", "exo-group").key(name):
                         html("summary", children=[name, html("span", "exo-note", text=count)])
                         group_of(keys)
-        html("div", children=children)
+        html("div", "exo-beside", children=children)
 
 
 def _row(control: Control, text: str, problem: str, *, first: bool) -> dict[str, Any]:

@@ -131,7 +131,7 @@ ITEMS = (
     Item(
         "edges",
         "Links (CSV)",
-        "communication of the run folder",
+        "edges.parquet of the run folder",
         "communication.csv",
         "text/csv",
         _of_model(lambda model: edges_csv(model)),

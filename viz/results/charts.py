@@ -116,7 +116,8 @@ def charts(model: ExosomeModel, looks: Looks, asked: Prediction | None = None) -
             ]
         key = f"_{particles}" if found else ""
         whose = f"{particles} {came}" if len(groups) > 1 else came
-        title = f"{capitalized(whose)}, taken up, {ended.partition(' ')[0]}"
+        last = ended.partition(" ")[0] if ended == OPENED else ended
+        title = f"{capitalized(whose)}, taken up, {last}"
         found[f"moved{key}"] = Chart(title, f"{particles} until now", tuple(moved))
         found[f"places{key}"] = Chart(f"Where the {particles} are", particles, tuple(places))
     drawn = [style for style, there in zip(*looks, strict=True) if there and style.named]
@@ -133,12 +134,12 @@ def charts(model: ExosomeModel, looks: Looks, asked: Prediction | None = None) -
             found[key] = Chart(title, unit, held)
     found |= _doses(model.scenario, row)
     for name in cargo_names(state.kinds):
-        held = _by_type(drawn, row, "copies_per_cell", name)
+        held = _means_by_type(drawn, row, "copies_per_cell", name)
         if held:
             found[f"held_{name}"] = Chart(f"Copies of {spaced(name)} in the cells", "copies per cell", held)
     wasting = [s for s in drawn if _type(state, s).waste is not None]
     if wasting:
-        lines = _by_type(wasting, row, "waste_units_per_cell")
+        lines = _means_by_type(wasting, row, "waste_units_per_cell")
         found["waste"] = Chart("Waste in the cells", "waste units per cell", lines)
     found = _with_main_first(model.scenario, found)
     if asked is not None and not chart_of(asked, found):
@@ -256,6 +257,17 @@ def _by_type(drawn: Iterable[Style], row: Mapping[str, float], quantity: str, *o
         for s in drawn
         if (readout := named(quantity, s.name, *of)) in row
     )
+
+
+def _means_by_type(
+    drawn: Sequence[Style], row: Mapping[str, float], quantity: str, *of: str
+) -> tuple[Line, ...]:
+    """A curve for each cell type, where one has this mean over its cells.
+
+    A type without cells has no mean yet; its curve begins with its first cell.
+    """
+    has = any(named(quantity, style.name, *of) in row for style in drawn)
+    return tuple(Line(spaced(s.name), named(quantity, s.name, *of), s.color) for s in drawn if has)
 
 
 def _doses(scenario: Scenario, row: Mapping[str, float]) -> dict[str, Chart]:

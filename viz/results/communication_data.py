@@ -129,6 +129,11 @@ class CommunicationData:
         """Whether the cell that sent is known."""
         return self.resolution == "cell"
 
+    @property
+    def any_donor(self) -> bool:
+        """Whether a cell type releases, and not doses or faces alone."""
+        return any(self._sends(index) for index in range(len(self.cells.styles)))
+
     @classmethod
     def of_model(
         cls, model: ExosomeModel, looks: Looks, particles: ParticleClass | None = None
@@ -211,7 +216,7 @@ class CommunicationData:
         """
         donors = np.unique(self.donor_type)
         present = set(np.unique(self.cells.type).tolist()) | set(np.unique(self.recipient_type).tolist())
-        takers = np.array(sorted(i for i in present if self._takes_part(i)), dtype=np.int64)
+        takers = np.array(sorted(i for i in present if self._sends(i) or self._receives(i)), dtype=np.int64)
         able = takers[[self._sends(i) for i in takers]] if self.resolution != "none" else takers[:0]
         senders = np.unique(np.concatenate([donors, able]).astype(np.int64))
         receivers = takers[[self._receives(i) for i in takers]]
@@ -258,9 +263,6 @@ class CommunicationData:
 
     def _role(self, index: int) -> palette.Role:
         return self.style(self.names[index]).role
-
-    def _takes_part(self, index: int) -> bool:
-        return self._sends(index) or self._receives(index)
 
     def _sends(self, index: int) -> bool:
         return self._role(index) in (palette.Role.SENDS, palette.Role.BOTH)

@@ -102,12 +102,10 @@ def tissue(cells: Cells, space: Space, got: np.ndarray, what: str = "vesicles", 
 
 def network_words(links: CommunicationData, count: str) -> str:
     """Description of the network."""
-    if not links.by_cell:
-        return (
-            f"This run {ORIGINS[links.resolution]}, so no arrow joins two cells; larger cells "
-            "of a stronger color received more. Choose “record donors: by donor cell” under More controls to "
-            "see the donors."
-        )
+    if not (links.by_cell and links.any_donor):
+        why = f"This run {ORIGINS[links.resolution]}" if links.any_donor else f"No cell releases {links.what}"
+        how = " With “record donors: by donor cell” (More controls) a run shows the donors." * links.any_donor
+        return f"{why}, so no arrow joins two cells; larger cells of a stronger color received more.{how}"
     start, end, value = links.between(count)
     own = _own(links, count)
     left = f" {told(f'{own:,}', 'links of a cell to itself are left out')}." if own else ""
@@ -355,10 +353,11 @@ def strength_words(links: CommunicationData, count: str) -> str:
     )
     if half == 0:
         return (
-            f"Most {links.words(count)} stayed among cells of the sending type, where only the type of "
-            f"the sender is known; nine tenths are on links of up to {number(most)} µm, measured to {to}."
+            f"Most {links.words(count)} are of donors of the recipient's own type, at a distance of 0, "
+            f"since donor cells are not known; nine tenths are on links of up to {number(most)} µm, "
+            f"measured to {to}."
         )
-    apart = ", without those of the cell itself" if links.by_cell and _own(links, count) else ""
+    apart = ", without links of a cell to itself," if links.by_cell and _own(links, count) else ""
     return (
         f"Half of all {links.words(count)}{apart} are on links of up to {number(half)} µm, nine tenths on "
         f"links of up to {number(most)} µm, measured to {to}."

@@ -171,12 +171,12 @@ def cell_summary(model: ExosomeModel, birth: int) -> CellSummary | None:
     types = [t.name for t in state.types]
 
     def donor(i: int) -> str:
-        origin = edges.origins[edges.origin[i]]
+        origin = spaced(edges.origins[edges.origin[i]])
         return origin if edges.donor[i] == UNKNOWN else f"{origin} {edges.donor[i]}"
 
     def recipient(i: int) -> str:
         other = edges.recipient[i]
-        return f"{types[edges.cells.type[other]]} {ids[other]}"
+        return f"{spaced(types[edges.cells.type[other]])} {ids[other]}"
 
     def partners(rows: np.ndarray, name: Callable[[int], str]) -> tuple[Partner, ...]:
         strongest = rows[np.argsort(-taken[rows], kind="stable")].tolist()
@@ -193,7 +193,7 @@ def cell_summary(model: ExosomeModel, birth: int) -> CellSummary | None:
 
     return CellSummary(
         birth,
-        f"{types[state.cells.type[row]]} {birth}",
+        f"{spaced(types[state.cells.type[row]])} {birth}",
         tuple(_facts(state, row, classes)),
         partners(incoming, donor),
         partners(outgoing, recipient),
