@@ -15,6 +15,7 @@ from exoabm.analysis.communication_graph import graph
 from exoabm.cells.agents import AgentsByType, Cell, CellSpace, Readouts
 from exoabm.cells.uptake import change_rates
 from exoabm.errors import InputError, ResourceError, whole_number
+from exoabm.interrupts import interrupt_held
 from exoabm.output import checkpoint
 from exoabm.output.metrics import Metrics, measure
 from exoabm.output.recorder import Recorder, part
@@ -149,10 +150,10 @@ class ExosomeModel(Model):  # type: ignore[misc]
         in ``run`` that step ends at the end of the run at the latest. As in Mesa, a subclass that has a
         ``step`` of its own calls those of agents itself, as by ``self.agents.shuffle_do("step")``, and
         ``collect`` of a ``datacollector`` that it has set; without one both are done here, agents in the
-        order in which they were made.
+        order in which they were made. An interrupt acts when the step is complete, a second one at once.
         """
         plain = type(self).step is ExosomeModel.step
-        with marked_if_incomplete(self.state):
+        with interrupt_held(), marked_if_incomplete(self.state):
             self.advance_by(self._length)
             if plain and self._awaited is None:
                 for kind, agents in list(self._agents_by_type.items()):
@@ -175,7 +176,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
             raise InputError(f"advance_by({seconds}): a step is a number of seconds above 0")
         step = Step(self.state, self.engine, self.recorder, seconds, self.protocol)
         born, died = self.state.lineage.born, len(self.state.lineage.dead)
-        with marked_if_incomplete(self.state):
+        with interrupt_held(), marked_if_incomplete(self.state):
             try:
                 advance(step)
             except MemoryError as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mesa
 import numpy as np
@@ -14,6 +15,9 @@ from exoabm._mesa import BaseAgent
 from exoabm.errors import InputError
 from exoabm.output import checkpoint
 from exoabm.output.cells import lineage_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SMALL = {"layout.group.recipient.count": "12", "layout.group.donor.count": "3"}
 MORTAL = SMALL | {"cell_type.donor.death_rate": "0 / h"}
@@ -129,6 +133,64 @@ def test_a_step_that_raised_may_be_made_again() -> None:
     assert model.state.step == 1
     model.run(hours=0.1)
     assert model.hours == pytest.approx(0.1 + float(model.scenario.clock.step) / 3600)
+
+
+class Stopping:
+    """An observer that sends the process interrupts from within a step."""
+
+    interval = 0.0
+
+    def __init__(self, at: int, times: int) -> None:
+        self.looks, self.at, self.times = 0, at, times
+
+    def record(self, _: object) -> None:
+        self.looks += 1
+        for _ in range(self.times if self.looks == self.at else 0):
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture
+def usual_interrupts() -> Iterator[None]:
+    """Those of Python and of notebooks; a command that was called in this process has its own."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("usual_interrupts")
+@pytest.mark.parametrize("by_run", [True, False])
+def test_an_interrupt_acts_when_the_step_is_complete(by_run) -> None:
+    """As if it had not been: a run, and a loop of steps, go on from there."""
+
+    class Own(xo.ExosomeModel):
+        def step(self) -> None:
+            super().step()
+
+    model, other = (Own("signaling", seed=1, overrides=SMALL) for _ in range(2))
+    model.observe(Stopping(3, 1))
+    with pytest.raises(KeyboardInterrupt):
+        if by_run:
+            model.run(hours=1)
+        else:
+            while True:
+                model.step()
+    assert model.state.step == 2
+    model.run(hours=1 - model.hours)
+    other.run(hours=1)
+    assert model.state.step == other.state.step
+    assert (model.state.fields[0] == other.state.fields[0]).all()
+
+
+@pytest.mark.usefixtures("usual_interrupts")
+def test_a_second_interrupt_acts_within_the_step() -> None:
+    """A step may take long."""
+    model = xo.ExosomeModel("signaling", seed=1, overrides=SMALL)
+    model.observe(Stopping(3, 2))
+    with pytest.raises(KeyboardInterrupt):
+        model.run(hours=1)
+    with pytest.raises(xo.ExoError, match="a step was not completed"):
+        model.step()
 
 
 @pytest.mark.parametrize("place", ["record", "agent", "collect"])

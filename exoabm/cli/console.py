@@ -32,6 +32,7 @@ from exoabm.errors import (
     command_line,
     visible,
 )
+from exoabm.interrupts import answer_at_once
 from exoabm.memory import own_process
 from exoabm.transport.engine import ENGINES
 
@@ -348,10 +349,11 @@ def _raise_broken_pipe(_: Console) -> None:
 
 
 def _exit_on_signals() -> None:
-    """Terminate on a signal of a scheduler or a closed terminal as on an interrupt.
+    """Terminate on a signal of a scheduler or a closed terminal as on an interrupt, also within a step.
 
     One that is ignored from the start, as under ``nohup``, stays so.
     """
+    answer_at_once()
     for number in ENDINGS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda got, _: sys.exit(SIGNALED + got))
