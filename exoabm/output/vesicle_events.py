@@ -96,9 +96,13 @@ class VesicleEventWriter(TableObserver):
                 self._wait()
                 full, self._waiting = self._waiting, self._other or _Group(happened)
                 self._other = full
-                if self._thread is None:
-                    self._thread = ThreadPoolExecutor(1, "events")
-                self._busy = self._thread.submit(self._store, full, self._names)
+                self._start_storing(full)
+
+    def _start_storing(self, group: _Group) -> None:
+        """Have a group written by the thread, whose allocator has the room of the groups before."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "events")
+        self._busy = self._thread.submit(self._store, group, self._names)
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """See ``TableWriter``; waits for the thread."""
@@ -119,7 +123,8 @@ class VesicleEventWriter(TableObserver):
         try:
             self._wait()
             if self._waiting is not None:
-                self._store(self._waiting, self._names)
+                self._start_storing(self._waiting)
+                self._wait()
         finally:
             self._waiting = self._other = None
             self._room.clear()
@@ -168,7 +173,7 @@ class _Ordered:
     def __init__(self, group: _Group, room: dict[str, np.ndarray]) -> None:
         self.rows, self._room = group.rows(), room
         names = self.rows["id"]
-        vesicle = self._place("unordered", np.int64)
+        vesicle = self._place("id", np.int64)  # which has room until that column is asked for
         for start in range(0, len(names), SLICE):
             vesicle[start : start + SLICE] = vesicle_ids(names[start : start + SLICE])
         self.order = order_by_key(vesicle)
