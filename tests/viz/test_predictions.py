@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from exoabm import ExosomeModel
 from exoabm.scenario.loader import shipped
 from exoabm.tables.readouts import parse
-from exoabm.viz import app
+from exoabm.viz import app, page_run
 from exoabm.viz.components.controls import _Judged, verdict
 from exoabm.viz.components.paired_runs import PairedRuns
 from exoabm.viz.components.widgets import CanvasWidget
@@ -208,7 +208,7 @@ def test_the_run_of_a_prediction_belongs_to_the_page(leave: str, monkeypatch: py
 
     @solara.component
     def page() -> None:
-        pages.append(app._use_here("scenario=signaling"))
+        pages.append(page_run.use_here("scenario=signaling"))
         app._Workspace(pages[0])
 
     _, context = reacton.render_fixed(page(), handle_error=False)

@@ -9,7 +9,7 @@ import reacton
 import solara
 from ipyvuetify import Html
 
-from exoabm.viz import app
+from exoabm.viz import app, page_run
 from exoabm.viz.components.widgets import html
 from exoabm.viz.setup import first_setup
 from exoabm.viz.teaching import guide
@@ -173,7 +173,7 @@ def test_a_step_shows_its_own_model_from_the_moment_it_is_opened() -> None:
 
     @solara.component
     def page() -> None:
-        pages.append(app._use_here("scenario=two_cells"))
+        pages.append(page_run.use_here("scenario=two_cells"))
         app._Workspace(pages[0])
 
     _, context = reacton.render(page(), handle_error=False)

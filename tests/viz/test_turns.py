@@ -15,7 +15,7 @@ import solara
 from exoabm import ExosomeModel
 from exoabm.errors import NumericalError
 from exoabm.scenario.loader import load
-from exoabm.viz import app
+from exoabm.viz import app, page_run
 from exoabm.viz.components import canvas
 from exoabm.viz.components.widgets import PlotWidget
 from exoabm.viz.server.frames import header
@@ -122,17 +122,17 @@ def test_a_parked_model_goes_on_to_the_same_bits(engine: str) -> None:
     for step in range(8):
         parked.step()
         if step in (2, 5):
-            assert not parked.park(idle=60.0), "it was looked at a moment ago"
-            assert parked.park(idle=0.0)
+            assert not parked.held.park(idle=60.0), "it was looked at a moment ago"
+            assert parked.held.park(idle=0.0)
             assert parked.time > 0.0
-            assert parked.parked, "its time is known without making it again"
+            assert parked.held.parked, "its time is known without making it again"
     with parked.reading() as one, whole.reading() as other:
         assert one.state.time == other.state.time
         assert np.array_equal(one.state.trafficking.taken_up, other.state.trafficking.taken_up)
         assert np.array_equal(one.state.balance.emitted, other.state.balance.emitted)
         assert one.history.rows == other.history.rows
     assert parked.frame == whole.frame
-    assert not parked.parked
+    assert not parked.held.parked
 
 
 def test_a_parked_model_takes_less_memory() -> None:
@@ -140,8 +140,8 @@ def test_a_parked_model_takes_less_memory() -> None:
     session.step()
     with session.reading() as model:
         held = sum(kind.nbytes for kind in model.state.fields)
-    assert session.park(idle=0.0)
-    assert len(session._parked) < held
+    assert session.held.park(idle=0.0)
+    assert len(session.held._parked) < held
 
 
 def test_a_parked_model_whose_next_step_fails_says_so_and_keeps_its_last_whole_state(
@@ -154,7 +154,7 @@ def test_a_parked_model_whose_next_step_fails_says_so_and_keeps_its_last_whole_s
     session.speed = 10.0
     session.play()
     until(lambda: len(frames) == 2)
-    until(lambda: session.park(idle=0.0))
+    until(lambda: session.held.park(idle=0.0))
     assert session.playing
     before, step = session.time, header(frames[-1]).number
 
@@ -193,7 +193,7 @@ def test_only_what_shows_the_run_is_made_again_as_it_goes_on(monkeypatch: pytest
 
     @solara.component
     def page() -> None:
-        here = app._use_here("scenario=two_cells")
+        here = page_run.use_here("scenario=two_cells")
         pulse.append(here.pulse)
         app._Workspace(here)
 

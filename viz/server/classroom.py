@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import psutil
 
 from exoabm.memory import return_memory
-from exoabm.viz.server.session import Session, park_idle
+from exoabm.viz.server.held_model import park_idle
+from exoabm.viz.server.session import Session
 from exoabm.viz.server.turns import TURNS, Account
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def state_of(session: Session | None) -> str:
         return "getting ready"
     if session.finished:
         return f"finished, {session.end / 3600:g} h"
-    return f"{'runs' if session.playing else 'idle' if session.parked else 'paused'}, {time_h}"
+    return f"{'runs' if session.playing else 'idle' if session.held.parked else 'paused'}, {time_h}"
 
 
 _PAGE = """<!doctype html>

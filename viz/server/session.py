@@ -4,16 +4,13 @@ A session does not know the page. It calls ``on_frame`` with every frame and ``o
 change; the page calls ``painted`` when a frame is on the screen. At most one frame waits while another is
 drawn, so a slow browser slows the run instead of accumulating frames, and a closed one stops it.
 
-Where many run, each computes in its turn (see ``turns``). A model that nobody looks at can be parked: its
-state is kept compressed, and the next look at it makes the same model again.
+Where many run, each computes in its turn (see ``turns``). The model can be parked; see ``held_model``.
 """
 
 from __future__ import annotations
 
-import io
 import threading
 import time
-import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -21,7 +18,6 @@ import numpy as np
 
 from exoabm.errors import ExoError, ResourceError
 from exoabm.model import ROUNDING, ExosomeModel
-from exoabm.output import checkpoint
 from exoabm.plot.palette import Looks
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.resource_estimate import check_grid_memory
@@ -29,12 +25,13 @@ from exoabm.viz.results.charts import JudgedCurve, charts
 from exoabm.viz.results.text_summary import drawn_class
 from exoabm.viz.server.compilation import compiled_for
 from exoabm.viz.server.frames import Recording, Scale, draw, header
+from exoabm.viz.server.held_model import HeldModel
 from exoabm.viz.server.limits import LIMITS, Limits
 from exoabm.viz.server.turns import TURNS
 from exoabm.viz.setup import intro_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.schema import Scenario
@@ -76,6 +73,7 @@ class Session:
 
     Attributes
     ----------
+    held : HeldModel
     scenario : Scenario
     time : float
         Of the model, in s.
@@ -126,13 +124,10 @@ class Session:
         limits.admit_cells(loaded.scenario)
         limits.admit(blueprint(loaded, seed), hours)
         self.loaded, self.seed, self.limits = loaded, seed, limits
-        self._lock = threading.RLock()
         self.on_frame: Callable[[bytes], None] = _ignore
         self.on_change: Callable[[], None] = _ignore
-        self._live: ExosomeModel | None = self._made() if model is None else model
-        self._parked: bytes = b""
-        self._looked = time.monotonic()
-        self.time = self._live.state.time
+        self.held = HeldModel(loaded, seed, limits.vesicles, model)
+        self.time = self._model.state.time
         self.extent = self._model.state.domain.extent
         self.looks, self.drawn_class = Looks.of_model(self._model), drawn_class(loaded.scenario)
         self.paired_with: Session | None = None
@@ -146,7 +141,6 @@ class Session:
         self.error = ""
         self._hurried, self._begun = False, (0.0, 0.0)
         self._number = self._painted = 0
-        self._kept: tuple[dict[str, np.ndarray], int] = ({}, 0)
         self._worker: threading.Thread | None = None
         self._stop = threading.Event()
         self._ack = threading.Event()
@@ -155,49 +149,16 @@ class Session:
         self.judged.note(self._model, self.end)
         self.frame = self._draw()
         self.recording.add(self.frame)
-        _alive.add(self)
 
     @contextmanager
     def reading(self) -> Iterator[ExosomeModel]:
         """The model, which is not stepped meanwhile."""
-        with self._lock:
+        with self.held.lock:
             yield self._model
 
     @property
     def _model(self) -> ExosomeModel:
-        """The model, made again where it was parked."""
-        with self._lock:
-            if self._live is None:
-                with np.load(io.BytesIO(self._parked), allow_pickle=False) as kept:
-                    content = dict(kept)
-                rows = content.pop("history/rows")
-                self._live = self._made(content)
-                self._live.history.restore({"rows": rows})
-                self._parked = b""
-                self._keep()
-            self._looked = time.monotonic()
-            return self._live
-
-    @property
-    def parked(self) -> bool:
-        """Whether only a compressed copy of the model is kept."""
-        return self._live is None
-
-    def park(self, idle: float) -> bool:
-        """Keep only a compressed copy of a model not looked at for ``idle`` s; whether that was done."""
-        if not self._lock.acquire(blocking=False):
-            return False
-        try:
-            if self._live is None or time.monotonic() - self._looked < idle:
-                return False
-            content = checkpoint.snapshot(self._live.state)
-            rows = self._live.history.snapshot()["rows"]
-            target = io.BytesIO()
-            np.savez_compressed(target, allow_pickle=False, **content, **{"history/rows": rows})
-            self._parked, self._live, self._kept = target.getvalue(), None, ({}, 0)
-            return True
-        finally:
-            self._lock.release()
+        return self.held.model
 
     @property
     def scenario(self) -> Scenario:
@@ -274,7 +235,7 @@ class Session:
         """Pause, and advance by one step."""
         self.pause()
         if not self.finished and not self.error:
-            self._keep()
+            self.held.keep()
             try:
                 self._advance()
             except Exception as error:
@@ -296,7 +257,7 @@ class Session:
     def redraw(self) -> None:
         """Draw the present moment again."""
         if not self.playing:
-            with self._lock:
+            with self.held.lock:
                 self.frame = self._draw()
             self.on_frame(self.frame)
 
@@ -317,7 +278,7 @@ class Session:
         end = self.end if until is None else min(until, self.end)
         self._begun = self.time, time.monotonic()
         step, before = float(self.scenario.clock.step), self.cpu - time.thread_time()
-        self._keep()
+        self.held.keep()
         try:
             while not stop.is_set() and not self._reached(end):
                 began = time.monotonic()
@@ -330,7 +291,7 @@ class Session:
                     self._pulse()
                     if began - kept > KEEP:
                         kept = began
-                        self._keep()
+                        self.held.keep()
                 self.cpu = before + time.thread_time()
                 self._wait_for_paint(stop)
                 self._wait_for_pair(stop)
@@ -365,18 +326,11 @@ class Session:
             cost = time.thread_time() - began
             self._pulse_gap = max(PULSE, TURNS.active() * cost / PULSE_SHARE)
 
-    def _made(self, snapshot: Mapping[str, np.ndarray] | None = None) -> ExosomeModel:
-        """The model, with no more room for single vesicles than the page gives."""
-        model = ExosomeModel(self.loaded, seed=self.seed, snapshot=snapshot)
-        if model.state.follows_vesicles:
-            model.state.vesicles.most = self.limits.vesicles
-        return model
-
     def _reached(self, end: float) -> bool:
         return end - self.time <= ROUNDING * float(self.scenario.clock.step)
 
     def _advance(self) -> None:
-        with self._lock:
+        with self.held.lock:
             model = self._model
             model.advance_by(min(float(model.scenario.clock.step), self.end - model.state.time))
             self.time = model.state.time
@@ -389,7 +343,7 @@ class Session:
                 )
 
     def _publish(self) -> None:
-        with self._lock:
+        with self.held.lock:
             self.frame = self._draw()
         self.recording.add(self.frame)
         self.on_frame(self.frame)
@@ -414,26 +368,13 @@ class Session:
         ):
             continue
 
-    def _keep(self) -> None:
-        """Keep a copy of the state to go back to."""
-        with self._lock:
-            state = checkpoint.snapshot(self._model.state)
-            copies = {name: array.copy() for name, array in state.items()}
-            self._kept = copies, len(self._model.history.rows)
-
     def _fail(self, error: Exception) -> None:
-        """Keep the words of an error meant for people (of others, their kind), and go back to a whole state.
-
-        An error may leave a step half done, so the model is made again from the last copy kept.
-        """
+        """Keep the words of an error meant for people, of others their kind; go back to a whole state."""
         known = isinstance(error, ExoError)
-        with self._lock:
+        with self.held.lock:
             self.error = str(error) if known else f"The model stopped: {type(error).__name__}: {error}"
-            broken = self._model
-            content, rows = self._kept
-            self._live = self._made(content)
-            self._live.history.rows[:] = broken.history.rows[:rows]
-            self.time = self._live.state.time
+            self.held.go_back()
+            self.time = self._model.state.time
             self.judged.back_to(self.time)
             self.frame = self._draw()
         self.on_frame(self.frame)
@@ -441,11 +382,3 @@ class Session:
 
 def _ignore(*_: object) -> None:
     """Nobody listens."""
-
-
-_alive: weakref.WeakSet[Session] = weakref.WeakSet()
-
-
-def park_idle(seconds: float) -> int:
-    """Park the models of this process that nobody has looked at for some time; how many that were."""
-    return sum(session.park(seconds) for session in list(_alive))
