@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from exoabm import ExosomeModel
 from exoabm.scenario.loader import load
-from exoabm.viz.components.export_import import edges_csv, metrics_csv
+from exoabm.viz.results.files import edges_csv, metrics_csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable

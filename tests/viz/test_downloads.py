@@ -21,9 +21,10 @@ from exoabm.output.run_folder import FILES
 from exoabm.plot.palette import Looks
 from exoabm.scenario.loader import load, parse
 from exoabm.tables.run_tables import open_run
-from exoabm.viz.components import export_import as takeaway
+from exoabm.viz.results import files
 from exoabm.viz.results.communication_data import CommunicationData
-from exoabm.viz.server.frames import FRAMES, LEAST_WIDTH, ROW, Scale, decode, draw, gif
+from exoabm.viz.server.film import FRAMES, LEAST_WIDTH, ROW, decode, gif
+from exoabm.viz.server.frames import Scale, draw
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,7 @@ def read(data: bytes) -> dict[str, list]:
 
 def test_tables_are_those_of_the_run_folder(model: ExosomeModel, folder: Path) -> None:
     run = open_run(folder)
-    for data, stored in ((takeaway.metrics_csv(model), run.metrics), (takeaway.edges_csv(model), run.edges)):
+    for data, stored in ((files.metrics_csv(model), run.metrics), (files.edges_csv(model), run.edges)):
         found = read(data)
         for name, column in stored.to_pydict().items():
             assert [value or None for value in found[name]] == [value or None for value in column], name
@@ -45,34 +46,34 @@ def test_tables_are_those_of_the_run_folder(model: ExosomeModel, folder: Path) -
 def test_the_time_series_ends_now(loaded) -> None:
     model = ExosomeModel(loaded, seed=1)
     model.run(hours=0.25)
-    assert read(takeaway.metrics_csv(model))["time_h"] == pytest.approx([0, 1 / 6, 0.25])
+    assert read(files.metrics_csv(model))["time_h"] == pytest.approx([0, 1 / 6, 0.25])
 
 
 def test_picture_and_drawing(model: ExosomeModel) -> None:
-    image = Image.open(io.BytesIO(takeaway.png(model)))
+    image = Image.open(io.BytesIO(files.png(model)))
     assert image.format == "PNG"
     assert min(image.size) > 600
     root = ET.fromstring(
-        takeaway.svg(CommunicationData.of_model(model, Looks.of_state(model.state)), "types", "taken_up")
+        files.svg(CommunicationData.of_model(model, Looks.of_state(model.state)), "types", "taken_up")
     )
     assert root.tag.endswith("svg")
 
 
 def test_the_scenario_runs_again(model: ExosomeModel, tmp_path: Path) -> None:
-    data = takeaway.scenario_toml(model.loaded)
+    data = files.scenario_toml(model.loaded)
     again = parse(data, name="again", folder=tmp_path)
     assert again.sha256() == model.loaded.sha256()
 
 
 def test_a_table_is_named_without_its_folder(tmp_path: Path) -> None:
-    data = takeaway.scenario_toml(load("tissue"))
+    data = files.scenario_toml(load("tissue"))
     assert tomllib.loads(data.decode())["layout"]["table"] == "tissue_cells.csv"
     assert b"/" not in b"".join(line for line in data.splitlines() if b"table" in line)
 
 
 def test_the_run_folder_is_that_of_the_command_line(loaded, folder: Path, tmp_path: Path) -> None:
     seen: list[float] = []
-    data = takeaway.run_zip(loaded, seed=1, hours=2.0, progress=seen.append)
+    data = files.run_zip(loaded, seed=1, hours=2.0, progress=seen.append)
     assert seen[-1] == pytest.approx(1)
     zipfile.ZipFile(io.BytesIO(data)).extractall(tmp_path)
     assert {p.name for p in (tmp_path / "run").iterdir()} == {*FILES}
@@ -87,10 +88,10 @@ def test_the_run_folder_is_that_of_the_command_line(loaded, folder: Path, tmp_pa
 
 def test_too_large_or_too_early_a_run_is_refused(loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="press Go"):
-        takeaway.run_zip(loaded, seed=1, hours=0)
-    monkeypatch.setattr(takeaway, "MOST_BYTES", 1000)
+        files.run_zip(loaded, seed=1, hours=0)
+    monkeypatch.setattr(files, "MOST_BYTES", 1000)
     with pytest.raises(ResourceError, match="command line"):
-        takeaway.run_zip(loaded, seed=1, hours=0.1)
+        files.run_zip(loaded, seed=1, hours=0.1)
 
 
 @pytest.mark.parametrize("engine", ["continuum", "vesicles"])

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from exoabm.errors import InputError, ResourceError
-from exoabm.viz.components import export_import as takeaway
+from exoabm.viz.results import files
 from exoabm.viz.server import uploads as module
 from exoabm.viz.server.session import Session
 from exoabm.viz.server.uploads import UploadFolder, open_run, read_run_upload, read_table_upload
@@ -70,7 +70,7 @@ def test_a_table_runs(uploads: UploadFolder) -> None:
     assert not again.trusted
     with pytest.raises(InputError, match="only a shipped scenario"):
         encode(setup)
-    assert b"slide_7.csv" in takeaway.scenario_toml(again)
+    assert b"slide_7.csv" in files.scenario_toml(again)
 
 
 def test_a_wide_table_gets_coarser_voxels_or_is_refused(uploads: UploadFolder) -> None:
@@ -154,7 +154,7 @@ def test_a_run_that_was_damaged_on_the_way_is_refused(
 
 
 def test_what_was_taken_away_can_be_brought(uploads: UploadFolder, loaded) -> None:
-    run = read_run_upload(uploads, "x.zip", takeaway.run_zip(loaded, seed=3, hours=1))
+    run = read_run_upload(uploads, "x.zip", files.run_zip(loaded, seed=3, hours=1))
     assert run.communication.hours == 1
     assert dict(run.facts)["seed"] == "3"
 
