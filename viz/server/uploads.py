@@ -31,7 +31,8 @@ from exoabm.scenario.loader import TABLE_SCENARIO, LoadedScenario, parse, scenar
 from exoabm.tables.declarations import METRICS
 from exoabm.tables.run_tables import Run
 from exoabm.viz.results.charts import column_labels, default_column
-from exoabm.viz.results.communication_data import Cells, CommunicationData, cells_of, read_about, scenario_of
+from exoabm.viz.results.communication_data import CommunicationData
+from exoabm.viz.results.tissue import Cells, cells_of, read_about, scenario_of
 from exoabm.viz.server.limits import LIMITS, read_in_sandbox
 from exoabm.viz.setup import Setup
 
