@@ -13,7 +13,6 @@ from exoabm.accounting.step_checks import marked_if_incomplete
 from exoabm.analysis.communication import edge_table
 from exoabm.analysis.communication_graph import graph
 from exoabm.cells.agents import AgentsByType, Cell, CellSpace, Readouts
-from exoabm.cells.uptake import change_rates
 from exoabm.errors import InputError, ResourceError, whole_number
 from exoabm.interrupts import interrupt_held
 from exoabm.output import checkpoint
@@ -21,17 +20,17 @@ from exoabm.output.metrics import Metrics, measure
 from exoabm.output.recorder import Recorder, part
 from exoabm.output.run_folder import KEPT
 from exoabm.scenario.builder import blueprint, build_state, make_engine
-from exoabm.scenario.changes import (
+from exoabm.scenario.changes import model_time
+from exoabm.scenario.loader import LoadedScenario, load, of_checkpoint
+from exoabm.scenario.step_changes import (
     StepChange,
     changed_between_steps,
-    model_time,
+    state_with_change,
     with_step_changes,
 )
-from exoabm.scenario.loader import LoadedScenario, load, of_checkpoint
 from exoabm.scenario.therapy_builder import make_protocol
 from exoabm.schedule import Step, advance
 from exoabm.software import drift, made_with
-from exoabm.state import OUTSIDE, Resolution
 from exoabm.streams import Streams
 from exoabm.tables.html import html_card, html_table
 
@@ -374,19 +373,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         180.0
         """
         loaded, change = changed_between_steps(self.loaded, self.state.time, key, value)
-        plan = blueprint(loaded, self.streams.seed)
-        if new := set(plan.labels.types) - {*self.state.labels.types, *OUTSIDE}:
-            who = "no cell" if plan.labels.resolution is Resolution.NONE else f"{', '.join(new)}, which"
-            raise InputError(f"{key}: {who} has released vesicles before, so there is no label of origin")
-        state = build_state(loaded, plan, self.streams)
-        protocol = make_protocol(loaded, state)
-        checkpoint.restore(state, checkpoint.snapshot(self.state))
-        if state.labels.resolution is Resolution.NONE:  # also those that only now begin to release
-            state.labels = state.labels.follow(state.cells, state.types)
-        change_rates(state, self.state.kinds)
-        at_rest = state.base[state.cells.type] != self.state.base[state.cells.type]
-        state.cells.behavior[at_rest] = state.base[state.cells.type][at_rest]
-        state.warnings.extend(text for text in plan.warnings if text not in state.warnings)
+        state, protocol = state_with_change(loaded, key, self.state, self.streams)
         self.state.__dict__ = state.__dict__  # the same object for all that hold it
         self.loaded, self.protocol = loaded, protocol
         self.engine = make_engine(self.scenario.transport, self.state, self._threads)

@@ -24,9 +24,9 @@ from exoabm.output.run_folder import AS_IS, CHANGED, WHATIF
 from exoabm.runs.branches import run_from, start_of
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.builder import blueprint
-from exoabm.scenario.changes import check_step_changes
 from exoabm.scenario.schema_cells import selected
 from exoabm.scenario.step_accuracy import ROUNDING, steps_around
+from exoabm.scenario.step_changes import check_step_changes
 from exoabm.streams import Streams
 from exoabm.tables.declarations import RUN_TABLES, WHOLE
 from exoabm.tables.run_tables import Run, open_run

@@ -16,11 +16,11 @@ from exoabm.model import ExosomeModel
 from exoabm.output import checkpoint
 from exoabm.output.recorder import part
 from exoabm.output.run_folder import KEPT, RunFolder
-from exoabm.runs.execute import close_writers, complete, observers_of, recipe
+from exoabm.runs.execute import close_writers, complete, observers_of
 from exoabm.runs.input_tables import copy, keep_tables, table_sha256_of
-from exoabm.runs.provenance import Operation
-from exoabm.scenario.changes import StepChange, changed_between_steps, check_step_changes
+from exoabm.runs.provenance import Operation, recipe
 from exoabm.scenario.step_accuracy import late_changes
+from exoabm.scenario.step_changes import StepChange, changed_between_steps, check_step_changes
 from exoabm.software import drift, made_with
 
 if TYPE_CHECKING:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import exoabm
 from exoabm.analysis.communication import cargo_table, edge_table, pairs_of
 from exoabm.analysis.communication import summary as communication_summary
 from exoabm.analysis.communication_graph import edges_of, network
-from exoabm.cells.behaviors import local_behaviors
 from exoabm.errors import InputError, NumericalError
 from exoabm.memory import keep_little_memory, return_memory
 from exoabm.model import ExosomeModel
@@ -32,14 +29,13 @@ from exoabm.plot.palette import Looks
 from exoabm.plot.run_figure import draw_preview
 from exoabm.plot.run_figure.layout import Readout
 from exoabm.runs.input_tables import keep_tables, table_sha256_of
-from exoabm.runs.provenance import Operation, check_sources_unchanged, lasting, sources
+from exoabm.runs.provenance import Operation, about_run, behaviors_of_process, recipe, scenario_of_recipe
 from exoabm.scenario.builder import census
-from exoabm.scenario.changes import StepChange, check_step_changes, with_step_changes
-from exoabm.scenario.loader import of_checkpoint, run_of, sha256_of
 from exoabm.scenario.resource_estimate import MAX_EDGES_IN_GRAPHML
 from exoabm.scenario.step_accuracy import late_changes
-from exoabm.software import code, drift, machine, made_with, versions
-from exoabm.tables.declarations import SCHEMA_VERSION, TABLES
+from exoabm.scenario.step_changes import StepChange, check_step_changes, with_step_changes
+from exoabm.software import drift, made_with
+from exoabm.tables.declarations import TABLES
 from exoabm.tables.parquet import write_table
 from exoabm.tables.schema import build, footer, metrics_tables
 
@@ -104,7 +100,7 @@ def run_to_folder(
     folder = (ResumableFolder if kept else RunFolder)(out, overwrite=overwrite)
     table_sha256 = table_sha256_of(loaded)
     model = ExosomeModel(loaded, seed=seed, threads=threads)
-    if names := _local_behaviors(model):
+    if names := behaviors_of_process(model):
         model.state.warnings.append(
             f"behaviors registered in Python and not by a package: {', '.join(names)}; "
             "the run folder alone does not repeat the run"
@@ -174,7 +170,7 @@ def _taken_up(
             continue
         if folder.replaces not in ("", plan["replaces"]):
             raise InputError(f"{folder.path} exists already; move it away to resume {folder.work}")
-        loaded = _scenario_of_recipe(plan, folder.work)
+        loaded = scenario_of_recipe(plan, folder.work)
         made = [StepChange(**row) for row in plan["changes"]]
         now_loaded = with_step_changes(loaded, made)
         state = part(content, "state/")
@@ -223,7 +219,7 @@ def complete(
     drawing: DrawingProcess | None = None,
 ) -> RunResult:
     """Run to the end, with changes between steps, and write the final files."""
-    about = _about(model, loaded, plan)
+    about = about_run(model, loaded, plan)
     if model.state.follows_vesicles:
         keep_little_memory()
     return_memory()
@@ -322,34 +318,6 @@ def summarize(model: ExosomeModel, edges: Edges) -> dict[str, Any]:
     }
 
 
-def _about(model: ExosomeModel, loaded: LoadedScenario, plan: dict[str, Any]) -> dict[str, Any]:
-    """The content of ``run.json`` as far as it is known at the start; ``hours`` is None where not given."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "scenario": tomllib.loads(plan["scenario"]),
-        "scenario_name": loaded.name,
-        "scenario_sha256": plan["scenario_sha256"],
-        "table_sha256": plan["table_sha256"],
-        "table_from": plan["table_from"],
-        "table": None if model.placed is None else model.placed.record,
-        "overrides": dict(loaded.overrides),
-        "seed": model.streams.seed,
-        "hours": plan["hours"],
-        "engine": model.engine.name,
-        "versions": versions(),
-        "code": code(),
-        "platform": machine(),
-        "citations": sources(loaded),
-        "warnings": model.warnings,
-        **({"local_behaviors": names} if (names := _local_behaviors(model)) else {}),
-    }
-
-
-def _local_behaviors(model: ExosomeModel) -> list[str]:
-    """Behaviors of a model that are registered in this process only."""
-    return [name for name in local_behaviors() if name in model.state.behaviors]
-
-
 def observers_of(
     folder: RunFolder, model: ExosomeModel, plan: dict[str, Any], operation: Operation
 ) -> list[Observer]:
@@ -376,36 +344,6 @@ def _event_writer(model: ExosomeModel, folder: Path, plan: dict[str, Any]) -> Ob
     if model.state.follows_vesicles:
         return VesicleEventWriter(folder, about, level=record.vesicle_events)
     return EventWriter(folder, float(record.events), about)
-
-
-def recipe(loaded: LoadedScenario, seed: int, hours: float | None, tables: dict[str, str]) -> dict[str, Any]:
-    """Data to rebuild the model from the run folder; see ``_scenario_of_recipe``."""
-    import tomli_w
-
-    resolved = loaded.resolved()
-    source = loaded.table_path()
-    resolved["layout"] |= tables
-    return {
-        "exoabm": exoabm.__version__,
-        "made_with": made_with(),
-        "scenario": tomli_w.dumps(resolved),
-        "name": loaded.name,
-        "source": lasting(loaded.name if run_of(loaded.folder) is None else str(loaded.folder)),
-        "overrides": loaded.overrides,
-        "scenario_sha256": sha256_of(resolved),
-        "table_sha256": loaded.table_sha256(),
-        "table_from": None if source is None else str(source),
-        "seed": seed,
-        "hours": hours,
-    }
-
-
-def _scenario_of_recipe(recipe: dict[str, Any], work: Path) -> LoadedScenario:
-    """The scenario of a recipe, with the table in the run's folder, if both are unchanged."""
-    loaded = of_checkpoint(recipe, work)
-    overrides = tuple((str(key), str(value)) for key, value in recipe["overrides"])
-    check_sources_unchanged(loaded, recipe["source"], dict(overrides), recipe["table_sha256"], "run")
-    return replace(loaded, overrides=overrides)
 
 
 def _write_tables(folder: RunFolder, model: ExosomeModel, about: Mapping[str, str], edges: Edges) -> None:

@@ -1,21 +1,28 @@
-"""Provenance of a run: its sources, its differences from another one, and the operations on its folder."""
+"""Provenance of a run: sources, differences from another one, operations, and what is needed to repeat it."""
 
 from __future__ import annotations
 
 import sys
 import time
+import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import exoabm
+from exoabm.cells.behaviors import local_behaviors
 from exoabm.errors import InputError
 from exoabm.parameters import Quantity, references
-from exoabm.scenario.loader import PATH_KEY, PATH_KEYS, load, shipped
+from exoabm.scenario.loader import PATH_KEY, PATH_KEYS, load, of_checkpoint, run_of, sha256_of, shipped
 from exoabm.scenario.schema_fields import entries, plain_data, quantities
+from exoabm.software import code, machine, made_with, versions
+from exoabm.tables.declarations import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from exoabm.model import ExosomeModel
     from exoabm.scenario.loader import LoadedScenario
 
 
@@ -152,3 +159,61 @@ class Operation:
             "cpu_s": time.process_time() - self._cpu,
             "peak_memory_bytes": peak_memory(),
         }
+
+
+def about_run(model: ExosomeModel, loaded: LoadedScenario, plan: dict[str, Any]) -> dict[str, Any]:
+    """The content of ``run.json`` as far as it is known at the start; ``hours`` is None where not given."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "scenario": tomllib.loads(plan["scenario"]),
+        "scenario_name": loaded.name,
+        "scenario_sha256": plan["scenario_sha256"],
+        "table_sha256": plan["table_sha256"],
+        "table_from": plan["table_from"],
+        "table": None if model.placed is None else model.placed.record,
+        "overrides": dict(loaded.overrides),
+        "seed": model.streams.seed,
+        "hours": plan["hours"],
+        "engine": model.engine.name,
+        "versions": versions(),
+        "code": code(),
+        "platform": machine(),
+        "citations": sources(loaded),
+        "warnings": model.warnings,
+        **({"local_behaviors": names} if (names := behaviors_of_process(model)) else {}),
+    }
+
+
+def behaviors_of_process(model: ExosomeModel) -> list[str]:
+    """Behaviors of a model that are registered in this process only."""
+    return [name for name in local_behaviors() if name in model.state.behaviors]
+
+
+def recipe(loaded: LoadedScenario, seed: int, hours: float | None, tables: dict[str, str]) -> dict[str, Any]:
+    """Data to rebuild the model from the run folder; see ``scenario_of_recipe``."""
+    import tomli_w
+
+    resolved = loaded.resolved()
+    source = loaded.table_path()
+    resolved["layout"] |= tables
+    return {
+        "exoabm": exoabm.__version__,
+        "made_with": made_with(),
+        "scenario": tomli_w.dumps(resolved),
+        "name": loaded.name,
+        "source": lasting(loaded.name if run_of(loaded.folder) is None else str(loaded.folder)),
+        "overrides": loaded.overrides,
+        "scenario_sha256": sha256_of(resolved),
+        "table_sha256": loaded.table_sha256(),
+        "table_from": None if source is None else str(source),
+        "seed": seed,
+        "hours": hours,
+    }
+
+
+def scenario_of_recipe(recipe: dict[str, Any], work: Path) -> LoadedScenario:
+    """The scenario of a recipe, with the table in the run's folder, if both are unchanged."""
+    loaded = of_checkpoint(recipe, work)
+    overrides = tuple((str(key), str(value)) for key, value in recipe["overrides"])
+    check_sources_unchanged(loaded, recipe["source"], dict(overrides), recipe["table_sha256"], "run")
+    return replace(loaded, overrides=overrides)

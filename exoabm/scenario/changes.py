@@ -1,9 +1,4 @@
-"""Changes of a scenario: values given in Python, written as in a scenario file, and changes during a run.
-
-Between two steps rates, probabilities and saturations may change: the values that each step reads anew. The
-results of earlier steps (places of cells, sizes of vesicles, initial contents), the recording and the
-duration are fixed.
-"""
+"""Changes of a scenario given in Python or in commands: values by dotted key, silencings and gifts."""
 
 from __future__ import annotations
 
@@ -12,19 +7,15 @@ import reprlib
 import tomllib
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatchcase
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from exoabm.errors import InputError, did_you_mean
 from exoabm.parameters.units import to_internal
-from exoabm.scenario.schema_fields import names_of, quantities
+from exoabm.scenario.schema_fields import names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from exoabm.scenario.loader import LoadedScenario
+    from exoabm.scenario.schema import Scenario
 
 Changes = Mapping[str, Any]
 """Dotted keys of a scenario and their new values; see ``text_of``."""
@@ -212,94 +203,6 @@ def literal(text: str) -> Any:
     return text
 
 
-OPEN = (
-    *(
-        f"cell_type.*.{key}"
-        for key in (
-            "release_rate ilvs_per_mvb uptake_rate saturation delivery_probability recycling_probability "
-            "division_rate death_rate motility persistence transformation.rate mvb.fate_rate "
-            "mvb.secretory_fraction waste.* follows.speed follows.half_max follows.hill climbs.coefficient "
-            "holds.*.production holds.*.replication holds.*.clearance holds.*.export behavior.*"
-        ).split()
-    ),
-    *(
-        f"vesicle.*.{key}"
-        for key in (
-            "half_life binding_rate unbinding_rate internalization_rate processing_rate "
-            "recycling_probability delivery_probability"
-        ).split()
-    ),
-    "response.*.half_max",
-    "response.*.hill",
-    "response.*.to",
-    "transport.hindrance",
-    "transport.viscosity",
-    "transport.temperature",
-)
-"""Keys that may change, as patterns."""
-
-
-@dataclass(frozen=True)
-class StepChange:
-    """A value changed between steps: model time in s, dotted key, the value as text and the one before."""
-
-    time_s: float
-    key: str
-    value: str
-    before: str
-
-    def row(self) -> dict[str, Any]:
-        """As in ``run.json``."""
-        return asdict(self)
-
-
-def changed_between_steps(
-    loaded: LoadedScenario, time_s: float, key: str, value: object
-) -> tuple[LoadedScenario, StepChange]:
-    """The scenario from a model time on, and the record of its change.
-
-    Raises
-    ------
-    InputError
-        If the key is unknown or fixed, or the value is not allowed.
-    """
-    known = dict(quantities(loaded.scenario))
-    able = [name for name in known if any(fnmatchcase(name, pattern) for pattern in OPEN)]
-    if key not in able:
-        if key in known:
-            raise InputError(f"{key} cannot change between steps; those that can: {', '.join(able)}")
-        raise InputError(f"{key}: no number of this scenario{did_you_mean(key, able)}")
-    text, unit = text_of(value, key), known[key].parameter.unit
-    number = literal(text)
-    if isinstance(number, int | float) and not isinstance(number, bool) and unit != "1":
-        text = f"{number} {unit}"
-    return loaded.changed({key: text}), StepChange(time_s, key, text, str(known[key]))
-
-
-def check_step_changes(
-    loaded: LoadedScenario, changes: Sequence[tuple[float, str, str]], end_s: float
-) -> None:
-    """Refuse changes of a run before it begins.
-
-    Raises
-    ------
-    InputError
-        As ``changed_between_steps``, or for a time outside the run.
-    """
-    for time, key, value in changes:
-        if not 0 <= time < end_s:
-            hours, end = time / 3600, end_s / 3600
-            raise InputError(f"{key}: a change at {hours:g} h is outside the run, which ends at {end:g} h")
-        loaded, _ = changed_between_steps(loaded, time, key, value)
-
-
-def with_step_changes(loaded: LoadedScenario, changes: Sequence[StepChange]) -> LoadedScenario:
-    """The scenario of a run folder after changes between steps; its tables stay where they are."""
-    if not changes:
-        return loaded
-    return replace(loaded, overrides=()).changed({each.key: each.value for each in changes})
-
-
 def check_no_option(key: str, option: str) -> None:
     """Refuse an option of the command line in place of a key of a scenario.
 
@@ -310,3 +213,38 @@ def check_no_option(key: str, option: str) -> None:
     """
     if key in NO_KEYS:
         raise InputError(f"{option} {key}: {NO_KEYS[key]}")
+
+
+def rows_of_change(
+    scenario: Scenario, *, silence: str | None, block: str | None, give: str | None, at: str
+) -> dict[str, list[dict[str, Any]]]:
+    """Rows of ``[[silence]]`` and ``[[give]]`` from texts; see ``ExosomeModel.branch``.
+
+    Raises
+    ------
+    InputError
+        If they are not written so.
+    """
+    if block is not None and silence is None:
+        raise InputError(f"block = {block!r} needs silence, the cells or vesicles to which it applies")
+    rows: dict[str, list[dict[str, Any]]] = {}
+    if silence is not None:
+        names = {row.name for row in scenario.silence}
+        row = {"name": _free("silenced", names), "of": silence, "start": at}
+        rows["silence"] = [row | ({} if block is None else {"block": block})]
+    if give is not None:
+        words = give.split()
+        if len(words) != 3:
+            raise InputError(f"give = {give!r}: write 'cell:17 CARGO COPIES', or cell_type:NAME")
+        names = {gift.name for gift in scenario.give}
+        to, cargo, copies = words[0], words[1], literal(words[2])
+        rows["give"] = [
+            {"name": _free("given", names), "to": to, "cargo": cargo, "copies": copies, "time": at}
+        ]
+    return rows
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """A name that is not taken: itself, or with a number."""
+    names = (name, *(f"{name}_{number}" for number in range(2, len(taken) + 3)))
+    return next(each for each in names if each not in taken)

@@ -20,7 +20,7 @@ from exoabm.manifest import demand, listed
 from exoabm.output.run_folder import check_finished
 from exoabm.readers.file_formats import TABLES, fingerprint, is_table, refuse_other
 from exoabm.scenario import shipped as shipped
-from exoabm.scenario.changes import literal, override, texts_of
+from exoabm.scenario.changes import override, rows_of_change, texts_of
 from exoabm.scenario.schema import Scenario
 from exoabm.scenario.schema_fields import cautions, plain_data
 from exoabm.scenario.validation import (
@@ -221,33 +221,12 @@ class LoadedScenario:
         InputError
             If they are not written so, or name nothing in the scenario.
         """
-        if block is not None and silence is None:
-            raise InputError(f"block = {block!r} needs silence, the cells or vesicles to which it applies")
-        tables: dict[str, list[dict[str, Any]]] = {}
-        if silence is not None:
-            names = {row.name for row in self.scenario.silence}
-            row = {"name": _free("silenced", names), "of": silence, "start": at}
-            tables["silence"] = [row | ({} if block is None else {"block": block})]
-        if give is not None:
-            words = give.split()
-            if len(words) != 3:
-                raise InputError(f"give = {give!r}: write 'cell:17 CARGO COPIES', or cell_type:NAME")
-            names = {gift.name for gift in self.scenario.give}
-            to, cargo, copies = words[0], words[1], literal(words[2])
-            tables["give"] = [
-                {"name": _free("given", names), "to": to, "cargo": cargo, "copies": copies, "time": at}
-            ]
+        tables = rows_of_change(self.scenario, silence=silence, block=block, give=give, at=at)
         return self.extended(**tables) if tables else self
 
     def sha256(self) -> str:
         """SHA-256 of the resolved scenario as canonical JSON."""
         return sha256_of(self.resolved())
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """A name that is not taken: itself, or with a number."""
-    names = (name, *(f"{name}_{number}" for number in range(2, len(taken) + 3)))
-    return next(each for each in names if each not in taken)
 
 
 def sha256_of_tables(paths: Sequence[Path]) -> str | None:
