@@ -1,4 +1,4 @@
-"""Memory of the process: what is freed returns to the system."""
+"""Memory of the process: what is freed returns to the system, and the most that was taken."""
 
 from __future__ import annotations
 
@@ -41,3 +41,15 @@ def keep_little_memory() -> None:
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
         library.mallopt(_MMAP_THRESHOLD, RETURNED_ARRAY)
         library.mallopt(_TRIM_THRESHOLD, KEPT_AT_TOP)
+
+
+def peak_memory() -> int:
+    """Largest resident memory of this process until now, bytes."""
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

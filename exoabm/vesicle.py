@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -58,22 +58,25 @@ def normal_nodes(count: int) -> tuple[np.ndarray, np.ndarray]:
     return z, weight
 
 
-PARTICLES = {
-    None: "vesicles",
-    "lnp": "lipid nanoparticles",
-    "free_drug": "drug molecules",
-    "soluble_factor": "free molecules",
-}
-"""Name of the particles of a kind, by its comparator."""
 OPENED = "opened to the cytosol"
 """What ``delivered`` counts of vesicles: their content reached the cytosol, be it with cargo or without."""
-DELIVERED = {
-    None: OPENED,
-    "lnp": OPENED,
-    "free_drug": "reached their site of action",
-    "soluble_factor": "were sensed",
+
+
+class Words(NamedTuple):
+    """Words for particles of a kind: their name, what ``delivered`` counts of them, and where those are."""
+
+    name: str
+    delivered: str
+    place: str
+
+
+PARTICLES = {
+    None: Words("vesicles", OPENED, "cytosol"),
+    "lnp": Words("lipid nanoparticles", OPENED, "cytosol"),
+    "free_drug": Words("drug molecules", "reached their site of action", "site of action"),
+    "soluble_factor": Words("free molecules", "were sensed", "sensed"),
 }
-"""What ``delivered`` counts of the particles of a kind, by its comparator."""
+"""Words for the particles of a kind, by its comparator."""
 
 
 @dataclass(frozen=True)
@@ -363,11 +366,6 @@ class Vesicles:
                 f"{self.count + more:,.0f} vesicles would be alive; this run follows up to {self.most:,.0f}. "
                 "Use the field, lower release rates or doses, or shorter steps"
             )
-
-    @property
-    def bytes_per_vesicle(self) -> int:
-        """Memory of one row, bytes."""
-        return sum(a.dtype.itemsize * int(np.prod(a.shape[1:])) for a in self._arrays.values())
 
     @property
     def bytes_held(self) -> int:

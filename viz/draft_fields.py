@@ -19,7 +19,7 @@ from exoabm.plot.scales import spaced
 from exoabm.scenario.schema import Clock, DomainTable, Transport
 from exoabm.scenario.schema_cells import CargoTable, CellTypeTable, Response, VesicleTable
 from exoabm.scenario.schema_fields import Entry, parameter_of
-from exoabm.vesicle import DELIVERED, PARTICLES
+from exoabm.vesicle import PARTICLES
 from exoabm.viz.parameter_controls import UNITS, spelled_out, without_unit
 
 if TYPE_CHECKING:
@@ -178,9 +178,9 @@ def readouts(raw: Mapping[str, Any]) -> dict[str, str]:
     """Readouts that the page offers as the main result, and their titles."""
     found = {f"cells[{name}]": f"number of {spaced(name)} cells" for name in names(raw, "cell_type")}
     return found | {
-        f"delivered[{kind['name']}]": f"{PARTICLES[of]} that {DELIVERED[of]}: {spaced(kind['name'])}"
+        f"delivered[{kind['name']}]": f"{of.name} that {of.delivered}: {spaced(kind['name'])}"
         for kind in raw.get("vesicle", [])
-        if kind.get("name") and (of := kind.get("comparator")) in PARTICLES
+        if kind.get("name") and (of := PARTICLES.get(kind.get("comparator")))
     }
 
 

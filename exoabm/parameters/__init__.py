@@ -1,7 +1,7 @@
 """Parameters with their units, ranges and sources."""
 
 from exoabm.parameters.catalog import CATALOG, Parameter, Quantity, mean_diffusivity, stokes_einstein
-from exoabm.parameters.citations import cite, format_citation, references
+from exoabm.parameters.citations import format_citation, references
 from exoabm.parameters.units import QuantityError, factor, to_internal
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     "Parameter",
     "Quantity",
     "QuantityError",
-    "cite",
     "factor",
     "format_citation",
     "mean_diffusivity",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from functools import cache
 
 _ENTRY = re.compile(r"@([a-z]+)\{([a-z0-9]+),")
@@ -107,14 +106,3 @@ def format_citation(key: str) -> str:
         f"[{entry['note']}]" if "note" in entry else "",
     ]
     return ". ".join(part for part in parts if part) + "."
-
-
-def cite(keys: Iterable[str]) -> str:
-    """Return the sources of ``keys``, each once and in order of first mention, a line each.
-
-    Raises
-    ------
-    KeyError
-        If one of them does not exist.
-    """
-    return "\n".join(format_citation(key) for key in dict.fromkeys(keys))

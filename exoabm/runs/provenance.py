@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import tomllib
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import exoabm
 from exoabm.cells.behaviors import local_behaviors
 from exoabm.errors import InputError
+from exoabm.memory import peak_memory
 from exoabm.parameters import Quantity, references
 from exoabm.scenario.loader import PATH_KEY, PATH_KEYS, load, of_checkpoint, run_of, sha256_of, shipped
 from exoabm.scenario.schema_fields import entries, plain_data, quantities
@@ -118,18 +118,6 @@ def _values(loaded: LoadedScenario) -> dict[str, tuple[object, str]]:
             text = str(plain["value"] if isinstance(plain, dict) and "value" in plain else plain)
             found[key] = (float(value) if isinstance(value, Quantity) else text, text)
     return found
-
-
-def peak_memory() -> int:
-    """Largest resident memory of this process until now, bytes."""
-    if sys.platform == "win32":
-        import psutil
-
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, bytes
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 class Operation:

@@ -80,7 +80,7 @@ def vesicle_kinds(scenario: Scenario, cargos: tuple[Cargo, ...]) -> tuple[Vesicl
                 recycling_probability=float(v.recycling_probability),
                 delivery_probability=float(v.delivery_probability),
                 delivery_route=DeliveryRoute(v.delivery_route),
-                particles=PARTICLES[v.comparator],
+                particles=PARTICLES[v.comparator].name,
                 size_classes=classes_of(v),
                 cargo=tuple(
                     cargo[name] if v.copies is None else replace(cargo[name], copies=float(v.copies))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from page_headings import HEADINGS
 from PIL import Image
 
 from exoabm.runs.execute import run_to_folder
@@ -104,15 +105,7 @@ def test_every_scenario_has_its_page_beside_it(reader: Callable[..., Any]) -> No
     tab(someone, "Read")
     someone.page.wait_for_selector(".exo-part")
     headings = someone.page.locator(".exo-part summary").all_inner_texts()
-    assert headings == [
-        "What is it",
-        "How it works",
-        "How to use it",
-        "Things to notice",
-        "Things to try",
-        "Extend",
-        "References",
-    ]
+    assert headings == HEADINGS
     someone.page.get_by_text("Things to try").click()
     someone.page.locator(".exo-part[open] table").first.wait_for()
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from exoabm.parameters import CATALOG, cite, format_citation, references
+from exoabm.parameters import CATALOG, format_citation, references
 from exoabm.parameters.citations import parse_references
 
 GOOD = """% a comment
@@ -73,11 +73,6 @@ def test_print():
     assert format_citation("assumed") == "A modeling assumption."
     with pytest.raises(KeyError):
         format_citation("nobody1900")
-
-
-def test_cite_names_each_source_once():
-    text = cite(["berg1977", "assumed", "berg1977"])
-    assert text.splitlines() == [format_citation("berg1977"), format_citation("assumed")]
 
 
 def test_every_entry_prints_as_one_line():

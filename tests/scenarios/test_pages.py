@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from page_headings import HEADINGS
 
 from exoabm import ExosomeModel
 from exoabm.accounting.mass_balance import PLACES
@@ -27,15 +28,6 @@ from exoabm.tables.run_tables import open_run
 ROOT = Path(__file__).parents[2]
 PAGES = {name: path.with_suffix(".md") for name, path in shipped().items()}
 README, ODD = ROOT / "README.md", ROOT / "ODD.md"
-SECTIONS = [
-    "What is it",
-    "How it works",
-    "How to use it",
-    "Things to notice",
-    "Things to try",
-    "Extend",
-    "References",
-]
 CLI: Any = typer.main.get_command(app)
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -148,7 +140,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_has_every_section_and_none_is_empty(name: str) -> None:
     found = sections(text(PAGES[name]))
-    assert list(found) == SECTIONS
+    assert list(found) == HEADINGS
     assert all(found.values())
 
 

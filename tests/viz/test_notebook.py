@@ -8,8 +8,8 @@ import solara
 
 import exoabm as xo
 from exoabm.viz.components.widgets import CanvasWidget, PlayerWidget
-from exoabm.viz.server.compilation import compiled_for
 from exoabm.viz.server.frames import header
+from exoabm.viz.server.held_model import compiled_for
 
 SMALL = {"layout.group.recipient.count": "12", "layout.group.donor.count": "3"}
 

@@ -21,9 +21,9 @@ from exoabm.scenario.loader import LoadedScenario, load, parse, shipped
 from exoabm.scenario.resource_estimate import BASE_BYTES
 from exoabm.viz.results.charts import charts, curves
 from exoabm.viz.results.text_summary import cell_summary, run_summary
-from exoabm.viz.server import compilation
-from exoabm.viz.server.compilation import compiled_for
+from exoabm.viz.server import held_model
 from exoabm.viz.server.frames import header
+from exoabm.viz.server.held_model import compiled_for
 from exoabm.viz.server.limits import LIMITS, WITH_COPY, Limits, ModelSlots
 from exoabm.viz.server.session import SPEEDS, Session
 from exoabm.viz.setup import first_setup
@@ -202,8 +202,8 @@ def test_each_kind_of_model_is_compiled_once(loaded: LoadedScenario) -> None:
 
 
 def test_a_scenario_with_other_processes_is_compiled_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compilation, "_begun", {})
-    monkeypatch.setattr(compilation, "_compile", lambda loaded, over: over.set())
+    monkeypatch.setattr(held_model, "_begun", {})
+    monkeypatch.setattr(held_model, "_compile", lambda loaded, over: over.set())
     begun = [
         compiled_for(load("signaling", change))
         for change in (
@@ -233,13 +233,13 @@ def test_what_is_called_later_is_compiled_before_the_run_too(
             self.step = lambda: taken.append(seed)
 
     recorder = contextlib.nullcontext(SimpleNamespace(buffer=met))
-    monkeypatch.setattr(compilation, "ExosomeModel", Model)
-    monkeypatch.setattr(compilation, "install_recorder", lambda _: recorder)
-    compilation._compile(loaded, over := threading.Event())
+    monkeypatch.setattr(held_model, "ExosomeModel", Model)
+    monkeypatch.setattr(held_model, "install_recorder", lambda _: recorder)
+    held_model._compile(loaded, over := threading.Event())
     assert over.is_set()
     assert len(taken) == steps
     Model.estimate.step_seconds = 1.0
-    compilation._compile(loaded, over)
+    held_model._compile(loaded, over)
     assert len(taken) == steps + min(steps, 5), "of a large model, some seconds"
 
 

@@ -16,7 +16,7 @@ from exoabm.cargo import CargoClass
 from exoabm.output.cells import over_lives
 from exoabm.plot.scales import spaced
 from exoabm.state import OUTSIDE, Resolution
-from exoabm.vesicle import DELIVERED, OPENED, PARTICLES, cargo_names
+from exoabm.vesicle import OPENED, PARTICLES, cargo_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -319,16 +319,18 @@ def particle_classes(scenario: Scenario) -> tuple[ParticleClass, ...]:
     """The classes of particles of a scenario, vesicles first."""
     kinds = {
         each: tuple(k for k, table in enumerate(scenario.vesicle) if table.comparator == each)
-        for each in DELIVERED
+        for each in PARTICLES
     }
     return tuple(
-        ParticleClass(PARTICLES[each], words, kinds[each]) for each, words in DELIVERED.items() if kinds[each]
+        ParticleClass(words.name, words.delivered, kinds[each])
+        for each, words in PARTICLES.items()
+        if kinds[each]
     )
 
 
 def delivered_words(name: str) -> str:
     """The words for what the column ``delivered`` counts of particles of this name, or of several classes."""
-    return next((DELIVERED[each] for each in DELIVERED if PARTICLES[each] == name), "were delivered")
+    return next((words.delivered for words in PARTICLES.values() if words.name == name), "were delivered")
 
 
 def common_name(scenario: Scenario) -> str:

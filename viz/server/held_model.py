@@ -1,6 +1,9 @@
-"""The model of a session: read under a lock, parked while nobody looks at it, and made again after an error.
+"""The model of a session: compiled before its run, read under a lock, parked, and made again after an error.
 
-The state of a parked model is kept compressed; the next look at it makes the same model again.
+Kernels are compiled when they are first called, which takes up to a minute the first time on a machine, and
+kept on disk. So a copy of the model is stepped: once, and where that compiled something, on to uptake,
+division and motion of cells, which call further kernels. The state of a parked model is kept compressed; the
+next look at it makes the same model again.
 """
 
 from __future__ import annotations
@@ -12,14 +15,49 @@ import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numba.core.event import install_recorder
 
 from exoabm.model import ExosomeModel
 from exoabm.output import checkpoint
+from exoabm.scenario.cell_builder import behaviors_in_use, processes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exoabm.scenario.loader import LoadedScenario
+
+STEPS, SECONDS = 80, 4.0
+"""Most further steps, and seconds that they take by the estimate of a step."""
+
+_begun: dict[tuple[str, ...], threading.Event] = {}
+_compiling = threading.Lock()
+
+
+def compiled_for(loaded: LoadedScenario) -> threading.Event:
+    """Set when the kernels of a model are compiled, which begins unless it did for one of its kind."""
+    scenario = loaded.scenario
+    transport, used = scenario.transport, processes(behaviors_in_use(scenario)[0])
+    kind = loaded.name, transport.engine, transport.capture, transport.precision, *sorted(set(used))
+    with _compiling:
+        over = _begun.get(kind)
+        if over is None:
+            over = _begun[kind] = threading.Event()
+            threading.Thread(target=_compile, args=(loaded, over), daemon=True, name="exoabm-compile").start()
+    return over
+
+
+def _compile(loaded: LoadedScenario, over: threading.Event) -> None:
+    try:
+        with install_recorder("numba:compile") as compiled:
+            model = ExosomeModel(loaded, seed=0)
+            model.step()
+        if compiled.buffer:
+            for _ in range(min(STEPS, int(SECONDS / model.estimate.step_seconds))):
+                model.step()
+    except Exception:  # the session will meet it itself, and has a place to say so
+        pass
+    finally:
+        over.set()
 
 
 class HeldModel:

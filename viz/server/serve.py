@@ -33,7 +33,7 @@ from exoabm.viz.server.access_control import (
     most_sockets,
 )
 from exoabm.viz.server.classroom import CLASSROOM
-from exoabm.viz.server.compilation import compiled_for
+from exoabm.viz.server.held_model import compiled_for
 from exoabm.viz.server.limits import LIMITS, SLOTS, class_limits
 from exoabm.viz.server.uploads import is_run, open_run
 from exoabm.viz.setup import first_setup

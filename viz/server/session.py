@@ -23,9 +23,8 @@ from exoabm.scenario.builder import blueprint
 from exoabm.scenario.resource_estimate import check_grid_memory
 from exoabm.viz.results.charts import JudgedCurve, charts
 from exoabm.viz.results.text_summary import drawn_class
-from exoabm.viz.server.compilation import compiled_for
 from exoabm.viz.server.frames import Recording, Scale, draw, header
-from exoabm.viz.server.held_model import HeldModel
+from exoabm.viz.server.held_model import HeldModel, compiled_for
 from exoabm.viz.server.limits import LIMITS, Limits
 from exoabm.viz.server.turns import TURNS
 from exoabm.viz.setup import intro_of

@@ -350,15 +350,6 @@ def _run(wanted: Setup, step: Step, session: Session, begin: Callable[..., bool]
         begin(wanted, play=True, speed=step.speed)
 
 
-PARTS = (
-    "What is it",
-    "How it works",
-    "How to use it",
-    "Things to notice",
-    "Things to try",
-    "Extend",
-    "References",
-)
 OPEN_AT_FIRST = ("What is it", "How it works")
 
 

@@ -38,12 +38,11 @@ MAX_BYTES, MAX_ROWS = 256 << 20, 5_000_000
 
 @dataclass(frozen=True)
 class Table:
-    """Numeric columns of equal length, by name; faults of others; omitted text columns."""
+    """Numeric columns of equal length, by name; faults of others; columns of words are omitted."""
 
     path: Path
     columns: dict[str, np.ndarray]
     faults: dict[str, str] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
 
     def chosen(self, names: Sequence[str], *beside: str) -> list[str]:
         """The requested columns, or all except given ones.
@@ -131,16 +130,15 @@ def read_table(path: Path, censored: str | None = None) -> Table:
     words = {name: texts_of(sheet.column(name)) for name in names}
     if sheet.separator not in ("", ","):
         comma = decimal_comma(f"--data {path}", (text for texts in words.values() for text in texts))
-    columns, faults, left = {}, {}, []
+    columns, faults = {}, {}
     for name, texts in words.items():
         values, fault = _numbers(texts, comma, censored)
         if fault >= 0 and not np.isfinite(values).any():
-            left.append(name)
             continue
         columns[name] = values
         if fault >= 0:
             faults[name] = f"row {every[fault] + 1}, column {name!r} is {quoted(texts[fault])}, not a number"
-    return Table(path, columns, faults, tuple(left))
+    return Table(path, columns, faults)
 
 
 def _numbers(texts: list[str], comma: bool, censored: str | None) -> tuple[np.ndarray, int]:

@@ -38,6 +38,7 @@ from exoabm.plot.scales import (
     tick_text,
 )
 from exoabm.tables.readouts import named
+from exoabm.vesicle import PARTICLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,15 +48,6 @@ if TYPE_CHECKING:
 
 INDENT = 34
 """px between the heading of a course and its axes, away from the scales of the map."""
-
-
-_INSIDE = {
-    "vesicles": palette.PLACES["delivered"][0],
-    "lipid nanoparticles": palette.PLACES["delivered"][0],
-    "drug molecules": "site of action",
-    "free molecules": "sensed",
-}
-"""Where particles of a name are that the account ``delivered`` counts."""
 
 
 def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> None:
@@ -74,7 +66,8 @@ def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> N
     shown = [p for p in palette.PLACES if columns[p].any() or p == "delivered"]
     edges = np.cumsum([0 * hours, *(np.maximum(columns[p], 0) for p in shown)], axis=0)
     _frame(ax, hours, 1.02 * float(edges[-1].max()), scene.what)
-    labels, inside = [], _INSIDE.get(scene.what, "delivered")
+    labels = []
+    inside = next((words.place for words in PARTICLES.values() if words.name == scene.what), "delivered")
     for place, low, high in zip(shown, edges[:-1], edges[1:], strict=True):
         words, color = palette.PLACES[place]
         words = inside if place == "delivered" else words
