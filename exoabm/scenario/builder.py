@@ -11,11 +11,12 @@ import numpy as np
 
 from exoabm.accounting.contact_table import CONTACT_COUNTS, MEMBRANE_COUNTS, ContactTable
 from exoabm.accounting.mass_balance import MassBalance, WasteBalance
-from exoabm.domain import SIDES, Domain, Face, grid_shape
+from exoabm.domain import Domain
 from exoabm.errors import Problem, ResourceError, ScenarioError
 from exoabm.physiology import CellType, Mechanics, Process, SecretionMode, reachable
 from exoabm.readers.options import BYSTANDER
 from exoabm.scenario import cell_builder, layouts
+from exoabm.scenario.domain_builder import check_courant, domain_of
 from exoabm.scenario.grid_accuracy import grid_warnings
 from exoabm.scenario.placement import Placed, arrange_groups, check_positions, from_table, grown_cells
 from exoabm.scenario.resource_estimate import (
@@ -30,7 +31,6 @@ from exoabm.scenario.step_accuracy import coarse_processes, interval_warnings
 from exoabm.scenario.therapy_builder import administered_doses, dosed
 from exoabm.state import ANY_CELL, DOSE, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.engine import ENGINES
-from exoabm.transport.grid_discretization import hop_limit
 from exoabm.vesicle import (
     VesicleKind,
     Vesicles,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from exoabm.scenario.loader import LoadedScenario
-    from exoabm.scenario.schema import DomainTable, Scenario, Transport, Zone
+    from exoabm.scenario.schema import Scenario, Transport
     from exoabm.streams import Streams
     from exoabm.transport.engine import Engine
 
@@ -145,7 +145,7 @@ def _place_cells(
         problem = Problem("domain.size", "'fit'", "only a layout with a table can be fitted")
         raise ScenarioError(loaded.name, [problem])
     if not fitted:
-        domain = _domain(loaded, None)
+        domain = domain_of(loaded, None)
         estimate_run(scenario, domain, *declared_size(scenario)).check_memory()
     placed = from_table(loaded) if listed else None
     if placed is not None:
@@ -153,10 +153,10 @@ def _place_cells(
     else:
         position, names = arrange_groups(loaded, domain, types, seed)
     if fitted:
-        domain = _domain(loaded, position)
+        domain = domain_of(loaded, position)
         with _with_outliers(placed):
             estimate_run(scenario, domain, len(position), declared_size(scenario)[1]).check_memory()
-    _check_courant(loaded, domain)
+    check_courant(loaded, domain)
     check_positions(loaded, domain, position, None if placed is None else placed.table.rows)
     if placed is not None:
         placed.check()
@@ -292,115 +292,10 @@ def make_engine(transport: Transport, state: State, threads: int = 1) -> Engine:
     return ENGINES[transport.engine].make(state, transport.capture, transport.courant, threads)
 
 
-def _check_courant(loaded: LoadedScenario, domain: Domain) -> None:
-    medium = loaded.scenario.transport
-    limit, why = (
-        domain.courant_limit,
-        f"the stability limit of the explicit scheme in {domain.dim} dimensions",
-    )
-    if medium.follows_vesicles and not medium.at_membranes:
-        limit, why = hop_limit(domain), "the limit at which a single vesicle may still stay in its voxel"
-    elif Face.FIXED in domain.faces[: 2 * domain.dim] and hop_limit(domain) < limit:
-        limit, why = hop_limit(domain), "the stability limit at open and held faces, half a voxel away"
-    if medium.courant is not None and medium.courant > limit:
-        problem = Problem(
-            "transport.courant",
-            f"{medium.courant:g}",
-            f"above {why}; allowed 0 to {limit:.4g}",
-            "without this key the engine chooses its own sub-steps",
-        )
-        raise ScenarioError(loaded.name, [problem])
-
-
 def _bystander(kinds: int) -> CellType:
     """The type of cells that neither release nor take up vesicles."""
     nothing, never = np.zeros(kinds), np.full(kinds, np.inf)
     return CellType(BYSTANDER, BYSTANDER_DIAMETER, SecretionMode.MEAN, None, 0.0, 1.0, nothing, never)
-
-
-def _domain(loaded: LoadedScenario, position: np.ndarray | None) -> Domain:
-    table = loaded.scenario.domain
-    voxel, thickness = float(table.voxel), float(table.thickness)
-    if table.size == "fit":
-        from exoabm.readers.cells import GRID  # only a scenario with a table needs what reads one
-
-        assert position is not None
-        dim = 3 if np.ptp(position[:, 2]) > 0 else 2
-        low = np.round((position.min(axis=0) - table.margin) / GRID) * GRID
-        high = position.max(axis=0) + table.margin
-        counts = np.ceil((high - low)[:dim] / voxel - 1e-9).astype(int)
-        shape = tuple(int(c) for c in reversed(counts))
-        origin = (float(low[0]), float(low[1]), float(low[2]) if dim == 3 else 0.0)
-    else:
-        try:
-            shape = grid_shape([float(s) for s in table.size], voxel)
-        except ValueError as error:
-            raise ScenarioError(loaded.name, [Problem("domain.size", "", str(error))]) from None
-        origin = (0.0, 0.0, 0.0)
-    faces, held = _faces(table)
-    empty = Domain(shape, voxel, thickness, origin, faces, held)
-    for side in SIDES[2 * empty.dim :]:
-        if table.faces.side(side) != "no-flux":
-            where = side if getattr(table.faces, side) is not None else side[0]
-            problem = Problem(f"domain.faces.{where}", "", "a slab has no faces along z")
-            raise ScenarioError(loaded.name, [problem])
-    if not table.zone:
-        return Domain(
-            shape, voxel, thickness, origin, faces, held, float(loaded.scenario.transport.hindrance)
-        )
-    estimate_run(loaded.scenario, empty, *declared_size(loaded.scenario)).check_memory()
-    hindrance, obstacle = _zones(loaded, empty)
-    return Domain(shape, voxel, thickness, origin, faces, held, hindrance, obstacle)
-
-
-def _faces(table: DomainTable) -> tuple[tuple[Face, ...], tuple[float, ...]]:
-    faces, held = [], []
-    for side in SIDES:
-        rule = table.faces.side(side)
-        if isinstance(rule, str):
-            faces.append({"no-flux": Face.NO_FLUX, "periodic": Face.PERIODIC, "open": Face.FIXED}[rule])
-            held.append(0.0)
-        else:
-            faces.append(Face.FIXED)
-            held.append(float(rule.concentration))
-    return tuple(faces), tuple(held)
-
-
-def _zones(loaded: LoadedScenario, domain: Domain) -> tuple[np.ndarray | float, np.ndarray | None]:
-    """Hindrance and obstacles per voxel; later zones replace earlier ones."""
-    scenario = loaded.scenario
-    hindrance = np.full(domain.shape, float(scenario.transport.hindrance))
-    obstacle = np.zeros(domain.shape, bool)
-    axes = np.meshgrid(*(domain.centers(a) for a in reversed(range(domain.dim))), indexing="ij")
-    centers = np.stack(list(reversed(axes)), axis=-1)
-    for zone in scenario.domain.zone:
-        inside = _inside(zone, centers, loaded.name)
-        obstacle[inside] = zone.obstacle
-        if zone.hindrance is not None:
-            hindrance[inside] = float(zone.hindrance)
-    uniform = bool((hindrance == hindrance.flat[0]).all())
-    return (
-        float(hindrance.flat[0]) if uniform else hindrance,
-        obstacle if obstacle.any() else None,
-    )
-
-
-def _inside(zone: Zone, centers: np.ndarray, file: str) -> np.ndarray:
-    dim = centers.shape[-1]
-    for key in ("low", "high", "center"):
-        point = getattr(zone, key)
-        if point is not None and len(point) != dim:
-            where = f"domain.zone.{zone.name}.{key}"
-            raise ScenarioError(file, [Problem(where, "", f"needs {dim} coordinates")])
-    if zone.center is not None and zone.radius is not None:
-        distance = np.linalg.norm(centers - np.array(zone.center, float), axis=-1)
-        inside = distance <= float(zone.radius)
-    else:
-        low, high = np.array(zone.low, float), np.array(zone.high, float)
-        inside = ((centers >= low) & (centers < high)).all(axis=-1)
-    if not inside.any():
-        raise ScenarioError(file, [Problem(f"domain.zone.{zone.name}", "", "covers no voxel of the domain")])
-    return np.asarray(inside)
 
 
 def _labels(
