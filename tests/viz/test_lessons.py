@@ -11,6 +11,7 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.scenario.builder import blueprint
+from exoabm.viz.results.svg import number as in_page
 from exoabm.viz.results.text_summary import drawn_class
 from exoabm.viz.server.frames import loaded_deliveries
 from exoabm.viz.server.limits import LIMITS
@@ -111,9 +112,11 @@ def test_traps_are_wrong_and_each_says_its_own(name: str, runs) -> None:
     _, step = STEPS[NAMES.index(name)]
     _, found = runs[name]
     for mistake in step.mistakes:
-        verdict = step.grade(f"{evaluate(mistake.value, found):.6g}", found)
-        assert not verdict.right
-        assert verdict.words == mistake.words
+        value = evaluate(mistake.value, found)
+        for typed in (f"{value:.6g}", in_page(value)):  # as in the teacher's key
+            verdict = step.grade(typed, found)
+            assert not verdict.right
+            assert verdict.words == mistake.words
     for junk in ("", "many", "nan", "inf", "1" * 200, "<b>"):
         assert not step.grade(junk, found).right
 
@@ -193,6 +196,9 @@ def test_rings_without_vesicles_are_not_joined_by_a_line(runs) -> None:
         ("1 234 567", (1234567,)),
         ("-2", (-2,)),
         ("1e3", (1000,)),
+        ("4.21×10⁻⁴", (4.21e-4,)),
+        ("3.5·10^-5 /s", (3.5e-5,)),
+        ("1.2 × 10⁴", (12000,)),
         (".5", (0.5,)),
         ("1.5/h", (1.5,)),
     ],
@@ -203,7 +209,21 @@ def test_numbers_as_people_type_them(text: str, values: tuple[float, ...]) -> No
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x", "about 3", "e5", "--1", "1" * 61, "31/3600", "2:18", "1 in 20", "3.5·10^-5", "1,23,4", "1.2.3"],
+    [
+        "",
+        "x",
+        "about 3",
+        "e5",
+        "--1",
+        "1" * 61,
+        "31/3600",
+        "2:18",
+        "1 in 20",
+        "3.5·10",
+        "3*10+2",
+        "1,23,4",
+        "1.2.3",
+    ],
 )
 def test_no_number_or_more_than_one(text: str) -> None:
     assert read_number(text) == ()
