@@ -63,6 +63,7 @@ _NAMES = {
     "export": "export rate",
     "replication": "replication rate",
     "lysosomal_rate": "degradation rate in lysosomes",
+    "carrier_uptake": "uptake rate of phagocytes",
     "transport.engine": "show vesicles as",
     "transport.provenance": "record donors",
     "clock.step": "time step",
@@ -256,7 +257,7 @@ def description(
             span(parameter.published, parameter.unit),
         )
     named = [s.strip() for s in (source or ", ".join(parameter.source)).split(",")]
-    yield "source", "; ".join(s if s == "assumed" else _cited(s) for s in named)
+    yield "source", "; ".join(s if s == "assumed" else _cited(s).removesuffix(".") for s in named)
     if note or parameter.note:
         yield "note", note or parameter.note
     yield "key", key
@@ -264,12 +265,19 @@ def description(
 
 def span(ends: tuple[float, float], unit: str) -> str:
     """A range with its unit, in words: ``0 to 10⁶ µm³/s``."""
-    low, high = (power(round(math.log10(e))) if _large_power(e) else f"{e:g}" for e in ends)
-    return f"{low} to {high.replace('inf', '∞')} {UNITS.get(unit, unit)}".strip()
+    low, high = map(_bound, ends)
+    return f"{low} to {high} {UNITS.get(unit, unit)}".strip()
 
 
-def _large_power(value: float) -> bool:
-    return 1e4 < value < math.inf and math.isclose(math.log10(value), round(math.log10(value)), abs_tol=1e-9)
+def _bound(value: float) -> str:
+    """An end of a range: large and small ones as powers of ten, others with commas between thousands."""
+    size, sign = abs(value), "\N{MINUS SIGN}" if value < 0 else ""
+    if math.isinf(size):
+        return f"{sign}∞"
+    exponent = round(math.log10(size)) if size else 0
+    if size and not 1e-3 <= size <= 1e4 and math.isclose(size, 10.0**exponent, rel_tol=1e-9):
+        return sign + power(exponent)
+    return f"{sign}{size:,.10g}"
 
 
 def _cited(key: str) -> str:

@@ -62,6 +62,30 @@ def test_a_prediction_is_judged_by_the_readers_runs(reader: Callable[..., Reader
     assert someone.clock == 24, "at its end"
 
 
+def test_a_judgment_is_seen_beside_its_plot(reader: Callable[..., Reader]) -> None:
+    """The judgment is longest here; below the controls, the plot would be out of sight."""
+    page = reader(width=1440, height=900).open("?scenario=chemotaxis").page
+    page.click(".exo-answer >> nth=0")
+    page.click(".exo-question .exo-strong")
+    page.wait_for_selector(".exo-judged > .exo-note")
+    page.wait_for_function(
+        """() => [...document.querySelectorAll('.exo-right .exo-plot text')]
+          .some(e => e.textContent === 'time (h)' && e.getBoundingClientRect().bottom <= innerHeight)"""
+    )
+    plot, control = (
+        page.locator(f".exo-right {name}").first.bounding_box() for name in (".exo-plot", ".exo-control")
+    )
+    assert plot["y"] < control["y"]
+
+
+def test_the_legend_has_deliveries_only_where_there_is_cargo(reader: Callable[..., Reader]) -> None:
+    page = reader().open("?scenario=production").page
+    page.wait_for_selector(".exo-legend:has-text('took up')")
+    assert "cargo delivered" not in page.inner_text(".exo-legend")
+    page.select_option(".exo-head select", FIRST)
+    page.wait_for_selector(".exo-legend:has-text('cargo delivered')")
+
+
 @pytest.mark.parametrize("size", [(1280, 720), (1024, 768), (768, 1024)], ids=str)
 def test_the_first_minute_fits_on_laptop_and_tablet(
     size: tuple[int, int], reader: Callable[..., Reader]

@@ -116,6 +116,33 @@ def test_panels_of_nothing_say_so() -> None:
         assert not any(value for row in rows for value in row.values() if not isinstance(value, str))
 
 
+def test_a_count_without_links_does_not_hide_other_links() -> None:
+    """Vesicles have gone from one cell to another, though none was recycled."""
+    model = ExosomeModel("two_cells", seed=1)
+    model.run(hours=1)
+    links = CommunicationData.of_model(model, Looks.of_state(model.state))
+    assert links.counts["taken_up"].sum() > links.counts["recycled"].sum() == 0
+    for view in VIEWS:
+        if view.key != "types":
+            assert view.words(links, "recycled").endswith(": vesicles recycled.")
+        assert "recycled" in view.draw(links, "recycled", PAGE)
+
+
+def test_names_of_types_are_whole_in_the_table() -> None:
+    model = ExosomeModel("hidden_donors", seed=1)
+    model.run(hours=0.1)
+    links = CommunicationData.of_model(model, Looks.of_state(model.state))
+    assert "…" not in BY_KEY["types"].draw(links, "taken_up", PAGE)
+
+
+def test_a_distance_within_a_type_is_said_to_count_as_none() -> None:
+    model = ExosomeModel("production", seed=1)
+    model.run(hours=6)
+    links = CommunicationData.of_model(model, Looks.of_state(model.state))
+    words = strength_words(links, "taken_up")
+    assert words.endswith("at a distance of 0, since donor cells are not known.")
+
+
 def test_types_only_are_not_drawn_as_cells(folder: Path) -> None:
     model = ExosomeModel("waste_removal", seed=1, overrides={"layout.group.stressed.count": "20"})
     model.run(hours=1)

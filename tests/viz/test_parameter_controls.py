@@ -157,6 +157,9 @@ def test_ranges_are_written_for_people() -> None:
     assert span((0.0, 1e6), "um^3/s") == "0 to 10⁶ µm³/s"
     assert span((0.001, 0.33), "1") == "0.001 to 0.33"
     assert span((0.0, math.inf), "1/h") == "0 to ∞ per h"
+    assert span((1e-5, 20000.0), "copies/EV") == "10⁻⁵ to 20,000 per vesicle"
+    assert span((-1e5, 1e5), "um/h") == "\N{MINUS SIGN}10⁵ to 10⁵ µm/h"
+    assert span((1e-12, 1e12), "copies") == "10⁻¹² to 10¹² copies"
 
 
 def test_a_count_of_one_is_said_in_the_singular() -> None:

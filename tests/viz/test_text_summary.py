@@ -6,11 +6,14 @@ import re
 
 import numpy as np
 import pytest
+import reacton
+from ipyvuetify import Html
 
 from exoabm import ExosomeModel
 from exoabm.output.metrics import measure
 from exoabm.plot.palette import Looks
 from exoabm.tables.readouts import parse
+from exoabm.viz.components.communication import Cell
 from exoabm.viz.results.charts import charts, curves
 from exoabm.viz.results.text_summary import cell_summary, many, run_summary, told
 from exoabm.viz.server.frames import loaded_deliveries
@@ -154,6 +157,37 @@ def test_a_dose_has_a_curve_in_the_tissue_and_in_the_body() -> None:
     assert 0 < plasma["y"][-1] < 1
     assert liver["y"][-1] > 0
     assert "set_free_dose" not in drawn, "nothing is set free in this body"
+
+
+def test_what_a_dose_of_cells_brings_to_the_tissue_is_told_as_vesicles() -> None:
+    model = ExosomeModel("exosome_vs_cell_therapy", seed=1)
+    drawn = charts(model, Looks.of_state(model.state))
+    assert drawn["dose"].title == "Vesicles that entered the tissue"
+    assert [line.name for line in drawn["dose"].lines] == ["vesicles of cells"]
+    assert drawn["places"].title == "Where the vesicles that arrived are"
+    assert "degraded or excreted" in {line.name for line in drawn["body_cells"].lines}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "cell", "head"),
+    [("delivery_routes", 8, "source"), ("two_cells", 1, "cell"), ("hidden_donors", 62, "cell, kind")],
+)
+def test_the_card_of_a_cell_tells_partners_and_lines_as_they_are(scenario: str, cell: int, head: str) -> None:
+    """Doses are no cells; kinds are named where there are several; lines of links are told apart."""
+    model = ExosomeModel(scenario, seed=1)
+    model.run(hours=2)
+    summary = cell_summary(model, cell)
+    assert summary is not None
+    _, context = reacton.render_fixed(Cell(summary, lambda: None), handle_error=False)
+    tables = [each.children[0] for each in context.find(Html, tag="th").widgets][::4]
+    titles = [each.children[0] for each in context.find(Html, tag="h3").widgets]
+    context.close()
+    assert set(tables) == {head}
+    for title in titles:
+        out = title.startswith("Taken up by")
+        assert (("solid lines" if out else "dashed lines") in title) == any(
+            link[3] == out for link in summary.links
+        )
 
 
 def test_numbers_of_vesicles_are_written_for_people() -> None:

@@ -127,27 +127,32 @@ def Cell(summary: CellSummary, on_close: Callable[[], None]) -> None:
                 with html("div"):
                     html("dt", text=name)
                     html("dd", text=value)
-        for how, rows in (("Received from", summary.donors), ("Taken up by", summary.recipients)):
+        for how, rows, out in (
+            ("Received from", summary.donors, False),
+            ("Taken up by", summary.recipients, True),
+        ):
             if rows:
-                _Partners(how, rows, summary)
+                drawn = any(link[3] == out for link in summary.links)
+                _Partners(how, rows, summary, ("solid lines" if out else "dashed lines") if drawn else "")
         if summary.note:
             html("p", "exo-note", text=summary.note)
 
 
 @solara.component
-def _Partners(how: str, rows: tuple[Partner, ...], summary: CellSummary) -> None:
+def _Partners(how: str, rows: tuple[Partner, ...], summary: CellSummary, lines: str) -> None:
     expected = summary.expected
     most, when = 8, "first encounter" + ", median" * expected
     names = {row.name.partition(", ")[0] for row in rows}
-    pairs = len(names) < len(rows)
+    whose = ", kind" if any(", " in row.name for row in rows) else ""
     cells = all(name.rpartition(" ")[2].isdigit() for name in names)  # else cell types, doses, the reservoir
     partner = "cell" if cells else "source"
     partners = told(f"{len(names):,}", f"{partner}s")
     total = sum(row.taken_up for row in rows)
-    html("h3", text=f"{how} {partners}: {many(total)} in all")
+    shown = f" ({lines} in the picture)" if lines else ""
+    html("h3", text=f"{how} {partners}: {many(total)} in all{shown}")
     with html("table", "exo-table"):
         with html("thead"), html("tr"):
-            for head in (partner + ", kind" * pairs, "taken up", summary.delivered, when):
+            for head in (partner + whose, "taken up", summary.delivered, when):
                 html("th", text=head, attributes={"scope": "col"})
         with html("tbody"):
             for name, taken, delivered, first in rows[:most]:
@@ -160,7 +165,11 @@ def _Partners(how: str, rows: tuple[Partner, ...], summary: CellSummary) -> None
                     ):
                         html("td", text=text)
     if len(rows) > most:
-        html("p", "exo-note", text=f"and {told(f'{len(rows) - most:,}', 'more rows')}, in edges.parquet")
+        html(
+            "p",
+            "exo-note",
+            text=f"and {told(f'{len(rows) - most:,}', 'more rows')}, in edges.parquet of the run (Files)",
+        )
     if expected and any(row.first_h is not None for row in rows[:most]):
         html("p", "exo-note", text=MEDIAN)
 

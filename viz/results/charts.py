@@ -47,6 +47,7 @@ _ORGANS = {
     "target": COOL[1],
     "lost": MUTED,
 }
+_ORGAN_NAMES = {"lost": "degraded or excreted"}
 """Where a dose is shown to be, with colors."""
 _PLACES = {
     "free": COOL[3],
@@ -91,6 +92,7 @@ def charts(model: ExosomeModel, looks: Looks, asked: Prediction | None = None) -
     state = model.state
     kinds = present_kinds(model.scenario)
     came = "released" if any(t.donates for t in state.types) else "arrived"
+    of_dose = " that arrived" if came == "arrived" else ""
     names = [kind.name for kind in state.kinds]
     groups = [
         (particles.name, [k for k in kinds if names.index(k) in particles.kinds])
@@ -119,7 +121,7 @@ def charts(model: ExosomeModel, looks: Looks, asked: Prediction | None = None) -
         last = ended.partition(" ")[0] if ended == OPENED else ended
         title = f"{capitalized(whose)}, taken up, {last}"
         found[f"moved{key}"] = Chart(title, f"{particles} until now", tuple(moved))
-        found[f"places{key}"] = Chart(f"Where the {particles} are", particles, tuple(places))
+        found[f"places{key}"] = Chart(f"Where the {particles}{of_dose} are", particles, tuple(places))
     drawn = [style for style, there in zip(*looks, strict=True) if there and style.named]
     takers = [s for s in drawn if np.any(_type(state, s).uptake_rate > 0)]
     if takers:
@@ -275,10 +277,15 @@ def _doses(scenario: Scenario, row: Mapping[str, float]) -> dict[str, Chart]:
     doses = [dose for dose in scenario.dose if dose.given]
     given = {dose.vesicle for dose in doses}
     colors = cycle((*COOL[:3], *WARM))
-    entered = (Line(d.name, named("entered_tissue", d.name), c) for d, c in zip(doses, colors, strict=False))
+    entered = (
+        Line(d.name if d.cells is None else f"vesicles of {d.name}", named("entered_tissue", d.name), color)
+        for d, color in zip(doses, colors, strict=False)
+    )
     classes = [(c.name, {scenario.vesicle[k].name for k in c.kinds}) for c in particle_classes(scenario)]
     what = " and ".join(name for name, kinds in classes if given & kinds)
-    found = {"dose": Chart("Dose that reached the tissue", f"{what} until now", tuple(entered))}
+    found = {
+        "dose": Chart(f"{capitalized(what)} that entered the tissue", f"{what} until now", tuple(entered))
+    }
     for dose in doses:
         whole = "whole dose" if dose.cells is None else "vesicles released until now"
         of = f"Dose in the body: {dose.name}" if len(doses) > 1 else "Dose in the body"
@@ -288,7 +295,11 @@ def _doses(scenario: Scenario, row: Mapping[str, float]) -> dict[str, Chart]:
             ("set_free", "molecule_share", f"{of}, as molecules"),
         ):
             organs = {organ: named(share, dose.name, organ) for organ in _ORGANS}
-            lines = tuple(Line(o, organs[o], color) for o, color in _ORGANS.items() if organs[o] in row)
+            lines = tuple(
+                Line(_ORGAN_NAMES.get(organ, organ), organs[organ], color)
+                for organ, color in _ORGANS.items()
+                if organs[organ] in row
+            )
             if lines and (free or key == "body"):
                 found[f"{key}_{dose.name}"] = Chart(title, f"share of the {whole}", lines)
     return found if doses else {}

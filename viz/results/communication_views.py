@@ -99,13 +99,16 @@ def network_words(links: CommunicationData, count: str) -> str:
     """Description of the network."""
     if not (links.by_cell and links.any_donor):
         why = f"This run {ORIGINS[links.resolution]}" if links.any_donor else f"No cell releases {links.what}"
-        how = " With “record donors: by donor cell” (More controls) a run shows the donors." * links.any_donor
+        how = (
+            " With “record donors: by donor cell” (Try it, More controls) a run shows the donors."
+            * links.any_donor
+        )
         return f"{why}, so no arrow joins two cells; larger cells of a stronger color received more.{how}"
     start, end, value = links.between(count)
     own = _own(links, count)
     left = f" {told(f'{own:,}', 'links of a cell to itself are left out')}." if own else ""
     if not len(value):
-        return f"No {links.what} have gone from one cell to another yet.{left}"
+        return f"None yet from one cell to another: {links.words(count)}.{left}"
     ids = links.cells.ids
     shown = min(len(value), MOST_ARROWS)
     drawn = f"the strongest {shown} of " if shown < len(value) else ""
@@ -190,13 +193,13 @@ def strength_words(links: CommunicationData, count: str) -> str:
     if half == 0:
         return (
             f"Most {links.words(count)} are of donors of the recipient's own type, at a distance of 0, "
-            f"since donor cells are not known; nine tenths are on links of up to {number(most)} µm, "
-            f"measured to {to}."
+            "since donor cells are not known"
+            + (f"; nine tenths are on links of up to {number(most)} µm, measured to {to}." if most else ".")
         )
     apart = ", without links of a cell to itself," if links.by_cell and _own(links, count) else ""
     return (
         f"Half of all {links.words(count)}{apart} are on links of up to {number(half)} µm, nine tenths on "
-        f"links of up to {number(most)} µm, measured to {to}."
+        f"links of up to {number(most)} µm, measured at {links.hours:.2f} h to {to}."
     )
 
 
@@ -206,7 +209,7 @@ def _nowhere(links: CommunicationData, count: str) -> str:
         return f"This run {ORIGINS['none']}, so there is no distance."
     if links.counts[count].any():
         return "Nothing was received from another cell of the run, so there is no distance."
-    return "Nothing has been received yet."
+    return f"None yet: {links.words(count)}."
 
 
 def strength_numbers(links: CommunicationData, count: str) -> list[dict[str, Any]]:

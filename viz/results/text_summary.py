@@ -141,7 +141,9 @@ def _unknown(state: State, resolution: Resolution) -> str:
     """A note where there are donor cells that are not known."""
     if resolution is Resolution.CELL or not any(t.donates for t in state.types):
         return ""
-    return f"This run {ORIGINS[resolution]}. Choose “record donors: by donor cell” under More controls."
+    return (
+        f"This run {ORIGINS[resolution]}. Choose “record donors: by donor cell” under Try it, More controls."
+    )
 
 
 def _inherited(state: State, row: int) -> str:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 LETTER = 7.2
 """Width of a letter, at most."""
+MOST_LETTERS = 16
+"""Of a name in the table by type; longer ones are shortened."""
 
 
 def heatmap(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
@@ -43,7 +45,8 @@ def heatmap(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
     title = "Donor and recipient types"
     if not values.size:
         return message(title, "No cell type sends and takes up vesicles here.", look)
-    left, top, right = 120.0, 96.0, 70.0
+    longest = min(MOST_LETTERS, max(map(len, (*senders, *receivers))))
+    left, top, right = max(120.0, 30 + LETTER * longest), max(96.0, 40 + 4 * longest), 70.0
     wide = min(120.0, (WIDTH - left - right) / len(receivers))
     tall = min(46.0, max(24.0, 300 / len(senders)))
     highest = float(values.max()) or 1.0
@@ -61,7 +64,7 @@ def heatmap(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
     for i, name in enumerate(named(senders)):
         y = top + (i + 0.5) * tall
         parts += [_swatch(links, senders[i], left - 14, y, look)]
-        parts.append(label(left - 26, y + 4, shorten(name, 13), look, text_anchor="end"))
+        parts.append(label(left - 26, y + 4, shorten(name, MOST_LETTERS), look, text_anchor="end"))
         for j, receiver in enumerate(receivers):
             words = f"{senders[i]} → {receiver}: {links.amount(float(values[i, j]), count)}"
             box = (left + j * wide, top + i * tall, wide, tall)
@@ -102,7 +105,7 @@ def chord_words(links: CommunicationData, count: str) -> str:
     """The strongest pair of types, in a sentence."""
     senders, receivers, values = links.matrix(count)
     if not values.size or not values.any():
-        return "Nothing has been received yet."
+        return f"None yet: {links.words(count)}."
     i, j = np.unravel_index(int(np.argmax(values)), values.shape)
     share = float(values[i, j] / values.sum())
     return (
@@ -130,7 +133,7 @@ def chord(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
     title = "Flow between types"
     total = float(values.sum())
     if not total:
-        return message(title, "Nothing has been received yet.", look)
+        return message(title, chord_words(links, count), look)
     names = list(dict.fromkeys([*senders, *receivers]))
     flows = [
         (names.index(a), names.index(b), float(values[i, j]))
@@ -205,4 +208,4 @@ def _name(name: str, x: float, y: float, tilted: bool, look: Theme) -> str:
     if not tilted:
         return label(x, y, name, look, text_anchor="middle")
     place = f"translate({x - 4:.1f} {y:.1f}) rotate(-32)"
-    return label(0, 0, shorten(name, 14), look, transform=place, class_="exo-fine", font_size=12)
+    return label(0, 0, shorten(name, MOST_LETTERS), look, transform=place, class_="exo-fine", font_size=12)
