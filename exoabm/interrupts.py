@@ -45,7 +45,7 @@ def interrupt_held() -> Iterator[None]:
 
 
 def answer_at_once() -> None:
-    """Answer interrupts at once from now on, also in a step, unless they are ignored or answered otherwise."""
+    """Answer interrupts at once from now on, also in a step, unless ignored or handled otherwise."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
 

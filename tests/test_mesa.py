@@ -169,12 +169,14 @@ def test_an_interrupt_acts_when_the_step_is_complete(by_run) -> None:
 
     model, other = (Own("signaling", seed=1, overrides=SMALL) for _ in range(2))
     model.observe(Stopping(3, 1))
+
+    def go() -> None:
+        while not by_run:
+            model.step()
+        model.run(hours=1)
+
     with pytest.raises(KeyboardInterrupt):
-        if by_run:
-            model.run(hours=1)
-        else:
-            while True:
-                model.step()
+        go()
     assert model.state.step == 2
     model.run(hours=1 - model.hours)
     other.run(hours=1)
