@@ -14,7 +14,10 @@ def main() -> None:
     from exoabm.cli import main as command
 
     signal.signal(signal.SIGINT, before)
-    command()
+    try:
+        command()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the code of the command stays while the process ends
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Interrupts in Python: Ctrl-C, and the stop button of a notebook."""
+"""Interrupts: Ctrl-C, the stop button of a notebook, and signals of a scheduler or a closed terminal."""
 
 from __future__ import annotations
 
@@ -10,6 +10,32 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
+
+ENDINGS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that end a program, where the system has them."""
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Have signals act at the end of this context, in which a short piece of work must not be cut off.
+
+    Without effect in other threads than the main one, which alone answers signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    answers = {number: signal.getsignal(number) for number in ENDINGS}
+    usual = {number: answer for number, answer in answers.items() if callable(answer)}
+    for number in usual:
+        signal.signal(number, lambda got, _: came.append(got))
+    try:
+        yield
+    finally:
+        for number, answer in usual.items():
+            signal.signal(number, answer)
+        if came:
+            usual[came[0]](came[0], None)
 
 
 @contextlib.contextmanager
@@ -45,7 +71,7 @@ def interrupt_held() -> Iterator[None]:
 
 
 def answer_at_once() -> None:
-    """Answer interrupts at once from now on, also in a step, unless ignored or handled otherwise."""
+    """Have interrupts act at once from now on, also in a step, unless they are ignored or answered."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
 

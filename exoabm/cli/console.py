@@ -14,7 +14,7 @@ import threading
 import time
 import warnings
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -39,6 +39,7 @@ from exoabm.transport.engine import ENGINES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from types import FrameType
 
     from rich.console import ConsoleOptions, RenderableType
     from rich.segment import Segment
@@ -356,8 +357,16 @@ def _exit_on_signals() -> None:
     answer_at_once()
     for number in ENDINGS:
         if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, lambda got, _: sys.exit(SIGNALED + got))
+            signal.signal(number, _end)
     _put_before(sys, "unraisablehook", _deliver_again)
+
+
+def _end(number: int, _: FrameType | None) -> NoReturn:
+    """Leave the command; further signals do not cut off its cleaning up."""
+    for each in ENDINGS:
+        if signal.getsignal(each) == _end:
+            signal.signal(each, signal.SIG_IGN)
+    sys.exit(SIGNALED + number)
 
 
 def _deliver_again(usual: Callable[..., None], lost: sys.UnraisableHookArgs) -> None:
@@ -367,6 +376,7 @@ def _deliver_again(usual: Callable[..., None], lost: sys.UnraisableHookArgs) -> 
         number = int(signal.SIGINT)
     elif isinstance(lost.exc_value, SystemExit) and code in [SIGNALED + each for each in ENDINGS]:
         number = code - SIGNALED
+        signal.signal(number, _end)
     else:
         usual(lost)
         return

@@ -23,6 +23,7 @@ import numpy as np
 
 from exoabm.analysis.communication import PER_ML
 from exoabm.errors import InputError
+from exoabm.interrupts import signals_held
 from exoabm.manifest import inside, sha256
 
 if TYPE_CHECKING:
@@ -196,14 +197,12 @@ class FieldWriter:
 
 
 def _alone(work: Any, *given: Any) -> None:
-    """Have something written by a thread of its own.
+    """Have something written by a thread of its own, to its end.
 
-    zarr writes in threads. A signal that stops the run waits here until they are done, or they would write on
-    into a folder that is being removed. One that arrives while the thread starts finds nothing to wait for,
-    so that it starts without work.
+    zarr writes in threads. A signal that stops the run acts when they are done, or they would write on into a
+    folder that is being removed.
     """
-    with ThreadPoolExecutor(1) as alone:
-        alone.submit(int).result()
+    with signals_held(), ThreadPoolExecutor(1) as alone:
         alone.submit(work, *given).result()
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from exoabm.errors import ANOTHER_PLACE, ExoError, InputError, RunFailed, command_line
+from exoabm.interrupts import signals_held
 from exoabm.manifest import MANIFEST, inside
 from exoabm.manifest import write as write_manifest
 from exoabm.output.durable_files import (
@@ -107,7 +108,8 @@ class RunFolder:
     def __enter__(self) -> Self:
         with folder_errors(self.path.parent):
             try:
-                self._begin()
+                with signals_held():
+                    self._begin()
             except BaseException:
                 self._leave()
                 raise
@@ -212,14 +214,15 @@ class RunFolder:
 
     def _leave(self) -> str:
         """Clean up after the work; returns a sentence on its remainder."""
-        for _ in range(REMOVALS):
-            if not self._is_mine(self.work):
-                break
-            shutil.rmtree(self.work, ignore_errors=True)
-            if self._is_mine(self.work):  # a thread of a library still writes what an interrupt left
-                time.sleep(BETWEEN_REMOVALS)
-        if self._lock is not None:
-            self._lock.close()
+        with signals_held():
+            for _ in range(REMOVALS):
+                if not self._is_mine(self.work):
+                    break
+                shutil.rmtree(self.work, ignore_errors=True)
+                if self._is_mine(self.work):  # a thread of a library still writes what an interrupt left
+                    time.sleep(BETWEEN_REMOVALS)
+            if self._lock is not None:
+                self._lock.close()
         return f"nothing was written to {self.path}"
 
     def _tidy(self, place: Path) -> None:
