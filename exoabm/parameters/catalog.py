@@ -39,7 +39,7 @@ class Parameter:
         Keys of ``references.bib``; ``"assumed"`` is a modeling assumption.
     how
         How the default was obtained: ``read`` in the source, ``secondary`` (read in another work
-        that cites it), ``recalled`` (to be checked before publishing), ``computed`` from the
+        that cites it), ``recalled`` (not verified in the source), ``computed`` from the
         source, or ``assumed``.
     note
         Limitations of the value.
