@@ -9,6 +9,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -17,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 import pytest
+from anyio.to_thread import run_sync
 
 from exoabm.benchmarks.class_load import Client, ServerProcess, ages, cookies_of, until
 from exoabm.errors import ResourceError
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import shipped
+from exoabm.viz.server import classroom
 from exoabm.viz.server.access_control import AccessControl, Address, SocketFilter, Tokens, content_of
 from exoabm.viz.server.classroom import CLASSROOM, CLOSING_NOTICE
 from exoabm.viz.server.limits import SLOTS, ModelSlots, class_limits
@@ -423,3 +426,31 @@ def test_a_port_is_taken_from_the_start_of_a_server_on(shared: bool) -> None:
             _listener(port, shared=shared)
     with _listener(port, shared=shared) as again:
         assert again.getsockname()[1] == port
+
+
+def test_threads_of_readers_who_have_left_end(monkeypatch) -> None:
+    """Solara serves each page in a thread of AnyIO, which ends idle ones only when one of them gets work."""
+    from anyio._backends._asyncio import WorkerThread
+
+    def threads() -> int:
+        return sum(isinstance(each, WorkerThread) for each in threading.enumerate())
+
+    async def readers() -> tuple[int, int]:
+        together = threading.Barrier(6)
+        await asyncio.gather(*(run_sync(together.wait) for _ in range(6)))
+        before, room.open = threads(), True
+        parking = asyncio.create_task(room.park())
+        for _ in range(600):
+            if threads() <= 1:
+                break
+            await asyncio.sleep(0.05)
+        room.open = False
+        await parking
+        return before, threads()
+
+    room = classroom.Classroom()
+    monkeypatch.setattr(classroom, "IDLE", 0.3)
+    monkeypatch.setattr(WorkerThread, "MAX_IDLE_TIME", 0)
+    before, after = asyncio.run(readers())
+    assert before >= 6
+    assert after == 1

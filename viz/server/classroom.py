@@ -7,6 +7,7 @@ its table again every ``REFRESH`` s.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import psutil
+from anyio.to_thread import run_sync
 
 from exoabm.memory import return_memory
 from exoabm.viz.server.held_model import park_idle
@@ -129,7 +131,6 @@ class Classroom:
         """Open the class: shares of the processors go by readers, and idle models are parked."""
         self.open = True
         self._process.cpu_percent()
-        threading.Thread(target=self._park, daemon=True, name="exoabm-parking").start()
 
     def close(self) -> None:
         """Tell every open page that the class has ended; takes ``CLOSING_NOTICE_WAIT`` s at most."""
@@ -142,10 +143,15 @@ class Classroom:
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
 
-    def _park(self) -> None:
-        while True:
-            time.sleep(IDLE / 6)
-            park_idle(IDLE)
+    async def park(self) -> None:
+        """Park idle models, and return what readers who have left took, as long as the class is open.
+
+        AnyIO ends idle threads of its own, in which Solara serves one page each, when the next work is given
+        to one of them.
+        """
+        while self.open:
+            await asyncio.sleep(IDLE / 6)
+            await run_sync(park_idle, IDLE)
             return_memory()
 
     def table(self) -> str:

@@ -8,6 +8,7 @@ a class have the caps of ``class_limits`` and turns by processor time, and its t
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import socket
@@ -155,6 +156,11 @@ def _server(config: Any) -> Any:
 
     class Server(uvicorn.Server):
         """Ends after every page shows that it ends."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            """Serve, and tidy up after the readers of a class."""
+            await super().startup(sockets)
+            self._parking = asyncio.create_task(CLASSROOM.park())
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             """Show the end on all pages, then end; at a second signal, end."""
