@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import reacton
+import tomli_w
 from ipyvuetify import Html
 
 from exoabm import ExosomeModel
 from exoabm.output.metrics import measure
 from exoabm.plot.palette import Looks
+from exoabm.scenario.loader import load
 from exoabm.tables.readouts import parse
 from exoabm.viz.components.communication import Cell
 from exoabm.viz.results.charts import charts, curves
 from exoabm.viz.results.text_summary import cell_summary, many, run_summary, told
 from exoabm.viz.server.frames import loaded_deliveries
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ENGINES = {"continuum": {}, "vesicles": {"transport.engine": "vesicles"}}
 
@@ -188,6 +194,21 @@ def test_the_card_of_a_cell_tells_partners_and_lines_as_they_are(scenario: str, 
         assert (("solid lines" if out else "dashed lines") in title) == any(
             link[3] == out for link in summary.links
         )
+
+
+def test_a_type_whose_name_ends_in_a_number_is_no_cell(tmp_path: Path) -> None:
+    text = tomli_w.dumps(load("two_cells").resolved()).replace('"donor"', '"donor_2"')
+    (tmp_path / "numbered.toml").write_text(text, encoding="utf-8")
+    by_type = {"transport.provenance": "cell_type"}
+    model = ExosomeModel(tmp_path / "numbered.toml", seed=1, overrides=by_type)
+    model.run(hours=1)
+    summary = cell_summary(model, 1)
+    assert summary is not None
+    assert [(row.name, row.cell) for row in summary.donors] == [("donor 2", False)]
+    _, context = reacton.render_fixed(Cell(summary, lambda: None), handle_error=False)
+    (title,) = (each.children[0] for each in context.find(Html, tag="h3").widgets)
+    context.close()
+    assert title.startswith("Received from 1 source")
 
 
 def test_numbers_of_vesicles_are_written_for_people() -> None:

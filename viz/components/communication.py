@@ -144,8 +144,7 @@ def _Partners(how: str, rows: tuple[Partner, ...], summary: CellSummary, lines: 
     most, when = 8, "first encounter" + ", median" * expected
     names = {row.name.partition(", ")[0] for row in rows}
     whose = ", kind" if any(", " in row.name for row in rows) else ""
-    cells = all(name.rpartition(" ")[2].isdigit() for name in names)  # else cell types, doses, the reservoir
-    partner = "cell" if cells else "source"
+    partner = "cell" if all(row.cell for row in rows) else "source"
     partners = told(f"{len(names):,}", f"{partner}s")
     total = sum(row.taken_up for row in rows)
     shown = f" ({lines} in the picture)" if lines else ""
@@ -155,7 +154,7 @@ def _Partners(how: str, rows: tuple[Partner, ...], summary: CellSummary, lines: 
             for head in (partner + whose, "taken up", summary.delivered, when):
                 html("th", text=head, attributes={"scope": "col"})
         with html("tbody"):
-            for name, taken, delivered, first in rows[:most]:
+            for name, _, taken, delivered, first in rows[:most]:
                 with html("tr"):
                     for text in (
                         name,

@@ -47,8 +47,9 @@ _ORGANS = {
     "target": COOL[1],
     "lost": MUTED,
 }
-_ORGAN_NAMES = {"lost": "degraded or excreted"}
 """Where a dose is shown to be, with colors."""
+_ORGAN_NAMES = {"lost": "degraded or excreted"}
+"""Words for those whose key is not one."""
 _PLACES = {
     "free": COOL[3],
     "bound": WARM[1],

@@ -108,9 +108,13 @@ def _origin(state: State, kinds: list[int]) -> str:
 
 
 class Partner(NamedTuple):
-    """A cell or type at the other end of an edge: taken up, delivered, first encounter in h."""
+    """Who is at the other end of an edge: taken up, delivered, first encounter in h.
+
+    Not a ``cell`` are a cell type of which donors are not known, a dose, and the reservoir.
+    """
 
     name: str
+    cell: bool
     taken_up: float
     delivered: float
     first_h: float | None
@@ -180,12 +184,13 @@ def cell_summary(model: ExosomeModel, birth: int) -> CellSummary | None:
         other = edges.recipient[i]
         return f"{spaced(types[edges.cells.type[other]])} {ids[other]}"
 
-    def partners(rows: np.ndarray, name: Callable[[int], str]) -> tuple[Partner, ...]:
+    def partners(rows: np.ndarray, name: Callable[[int], str], births: np.ndarray) -> tuple[Partner, ...]:
         strongest = rows[np.argsort(-taken[rows], kind="stable")].tolist()
         first, delivered = edges.first / 3600, edges.counts["delivered"]
         return tuple(
             Partner(
                 name(i) + endings.get(int(edges.kind[i]), ""),
+                bool(births[i] != UNKNOWN),
                 float(taken[i]),
                 float(delivered[i]),
                 None if np.isnan(first[i]) else float(first[i]),
@@ -197,8 +202,8 @@ def cell_summary(model: ExosomeModel, birth: int) -> CellSummary | None:
         birth,
         f"{spaced(types[state.cells.type[row]])} {birth}",
         tuple(_facts(state, row, classes)),
-        partners(incoming, donor),
-        partners(outgoing, recipient),
+        partners(incoming, donor, edges.donor),
+        partners(outgoing, recipient, ids[edges.recipient]),
         tuple(_links(edges.donor, ids[edges.recipient], taken, incoming, outgoing)),
         (classes[0].delivered if len(classes) == 1 else delivered_words("")).removeprefix("were "),
         f"{_inherited(state, row)} {_unknown(state, edges.resolution)}".strip(),

@@ -358,18 +358,21 @@ def _numbers(found: Found) -> dict[str, str]:
 
 _TYPED = re.compile(r"([+-]?(?:\d[\d,]*\.?\d*|[.,]\d+)(?:[eE][+-]?\d{1,2})?)\D*")
 """A number, and what may come after it."""
-
-
-_POWER = re.compile(r" ?[×·*] ?10(?:\^([+-]?\d{1,2})|([⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,2}))(?!\d)")
-"""A power of ten, as the page writes it or a keyboard does."""
+_POWER = re.compile(r"(?:^([+-]?)| ?[×·*x] ?)10(?:\^([+-]?\d{1,2})|([⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,2}))(?!\d)")
+"""A power of ten, alone or after a factor, as the page writes it or a keyboard does."""
 _RAISED = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
 
 
 def _plain(text: str) -> str:
     """With the minus and the powers of ten of a keyboard, and no blanks between thousands."""
     typed = text.strip().replace("\u2212", "-")
-    typed = _POWER.sub(lambda found: f"e{(found[1] or found[2]).translate(_RAISED)}", typed)
+    typed = _POWER.sub(_exponential, typed)
     return re.sub(r"(?<=\d)[\u00a0\u202f ](?=\d{3}(?!\d))", "", typed)
+
+
+def _exponential(power: re.Match[str]) -> str:
+    sign, exponent = power[1], (power[2] or power[3]).translate(_RAISED)
+    return f"e{exponent}" if sign is None else f"{sign}1e{exponent}"
 
 
 def read_number(text: str) -> tuple[float, ...]:
