@@ -142,6 +142,11 @@ class ExosomeModel(Model):  # type: ignore[misc]
         """Add an observer; it looks at once, then by its own clock."""
         self.recorder.add(observer, self.state)
 
+    def _wrapped_step(self, *given: Any, **named: Any) -> None:
+        """Make a step as a user calls it: with what a subclass does in its own before an interrupt acts."""
+        with interrupt_held():
+            super()._wrapped_step(*given, **named)
+
     def step(self) -> None:
         """Advance by one coupling step, then let agents that have a ``step`` take it, and collect data.
 

@@ -161,11 +161,14 @@ def usual_interrupts() -> Iterator[None]:
 @pytest.mark.usefixtures("usual_interrupts")
 @pytest.mark.parametrize("by_run", [True, False])
 def test_an_interrupt_acts_when_the_step_is_complete(by_run) -> None:
-    """As if it had not been: a run, and a loop of steps, go on from there."""
+    """As if it had not been: a run, and a loop of steps, go on from there, with all agents at one time."""
 
     class Own(xo.ExosomeModel):
+        cell_class = Curious
+
         def step(self) -> None:
             super().step()
+            self.agents_by_type[Curious].do("step")
 
     model, other = (Own("signaling", seed=1, overrides=SMALL) for _ in range(2))
     model.observe(Stopping(3, 1))
@@ -178,9 +181,11 @@ def test_an_interrupt_acts_when_the_step_is_complete(by_run) -> None:
     with pytest.raises(KeyboardInterrupt):
         go()
     assert model.state.step == 2
+    assert len(model.looks) == 2 * 15
     model.run(hours=1 - model.hours)
     other.run(hours=1)
     assert model.state.step == other.state.step
+    assert model.looks == other.looks
     assert (model.state.fields[0] == other.state.fields[0]).all()
 
 
