@@ -99,7 +99,12 @@ def measure_run(python: str, case: Case) -> Measured:
         with (folder / "said.txt").open("w+") as said:
             start = time.perf_counter()
             process = subprocess.Popen(command, cwd=place, stdout=said, stderr=said)
-            _, status, usage = os.wait4(process.pid, 0)
+            try:
+                _, status, usage = os.wait4(process.pid, 0)
+            except BaseException:
+                process.terminate()
+                process.wait()
+                raise
             wall = time.perf_counter() - start
             process.returncode = os.waitstatus_to_exitcode(status)
             if process.returncode:

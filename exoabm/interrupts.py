@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 import threading
-from typing import TYPE_CHECKING
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 ENDINGS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Signals that end a program, where the system has them."""
+"""Signals of a user, a scheduler and a closed terminal that end a program, where the system has them."""
+SIGNALED = 128
+"""Added to the number of a signal in the exit code."""
+ONE_REQUEST = 0.5
+"""Seconds within which further signals are of the same request; assumed."""
+AGAIN = 2 * ONE_REQUEST
+"""Seconds until a signal is sent again whose exception was dropped."""
+
+
+class Ended(SystemExit):
+    """A signal, of this number, ends the command."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(SIGNALED + number)
+        self.number = number
 
 
 @contextlib.contextmanager
@@ -70,11 +88,66 @@ def interrupt_held() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def answer_at_once() -> None:
-    """Have interrupts act at once from now on, also in a step, unless they are ignored or answered."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
+def end_process_on_signals() -> None:
+    """Have a signal end the process at once, while there is nothing to clean up."""
+    _answer(lambda number, _: os._exit(SIGNALED + number))
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    signal.default_int_handler(number, frame)
+def end_on_signals() -> None:
+    """Have a signal raise ``Ended`` in the main thread, also in a step, so that a command cleans up.
+
+    Further signals do not cut that off. Where the exception was lost, the signal is sent again, or a later
+    one acts.
+    """
+    _answer(_end)
+    put_before(sys, "unraisablehook", _send_again)
+
+
+def ignore_signals() -> None:
+    """Let no signal change the exit code of a command that has ended."""
+    _answer(signal.SIG_IGN)
+
+
+def _answer(how: Any) -> None:
+    """Set the answer to each signal; one that is ignored from the start, as under ``nohup``, stays so."""
+    for number in ENDINGS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, how)
+
+
+_requests: list[float] = []
+"""When signals came, s."""
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    """Raise, unless that was just done, or the command is being left already."""
+    now = time.monotonic()
+    if of_signal(sys.exc_info()[1]) is None and not (_requests and now < _requests[-1] + ONE_REQUEST):
+        _requests.append(now)
+        raise Ended(number)
+
+
+def of_signal(error: BaseException | None) -> Ended | None:
+    """The end by a signal that an exception is, or came of; None if there was no signal."""
+    while not (error is None or isinstance(error, Ended)):
+        error = error.__context__
+    return error
+
+
+def put_before(place: Any, name: str, first: Callable[..., None]) -> None:
+    """Let a function act before the usual one, which it is given; once, however often this is called."""
+    usual = getattr(place, name)
+    if getattr(usual, "func", None) is not first:
+        setattr(place, name, partial(first, usual))
+
+
+def _send_again(usual: Callable[..., None], lost: sys.UnraisableHookArgs) -> None:
+    """Send a signal again whose exception was dropped, as Python does in callbacks of weak references."""
+    ended = of_signal(lost.exc_value)
+    if ended is None:
+        usual(lost)
+        return
+    again = threading.Timer(AGAIN, os.kill, (os.getpid(), ended.number))
+    again.daemon = True
+    with contextlib.suppress(RuntimeError):  # the process ends already, and starts no thread
+        again.start()

@@ -33,7 +33,8 @@ from exoabm.cli.console import (
     print_path,
     print_warnings,
     progress,
-    stating_how_to_resume,
+    state_how_to_resume,
+    state_what_remains,
 )
 from exoabm.errors import InputError, RunFailed
 
@@ -88,26 +89,26 @@ def sweep(
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario over many values and seeds; `exoabm resume` continues after an interruption."""
-    with stating_how_to_resume(out_):
-        with progress(out_.name) as update:
-            found = exoabm.sweep(
-                scenario,
-                vary or (),
-                changes_of(set_, engine),
-                design=design,
-                replicates=replicates,
-                seed=seed,
-                independent=independent,
-                hours=positive_hours(hours),
-                keep=keep,
-                jobs=jobs,
-                cluster=cluster,
-                shard=shard,
-                out=out_,
-                overwrite=overwrite,
-                progress=update,
-            )
-        finish_sweep(found, as_json)
+    state_how_to_resume(out_)
+    with progress(out_.name) as update:
+        found = exoabm.sweep(
+            scenario,
+            vary or (),
+            changes_of(set_, engine),
+            design=design,
+            replicates=replicates,
+            seed=seed,
+            independent=independent,
+            hours=positive_hours(hours),
+            keep=keep,
+            jobs=jobs,
+            cluster=cluster,
+            shard=shard,
+            out=out_,
+            overwrite=overwrite,
+            progress=update,
+        )
+    finish_sweep(found, as_json)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -130,6 +131,7 @@ def compare(
     else:
         _print_comparison(result.found, SAME if not all_ else -1.0)
     if out_ is not None:
+        state_what_remains(out_)
         written = result.save(out_, overwrite=overwrite)
         if not as_json:
             for path in written:
@@ -307,10 +309,10 @@ def trial(
         check_folder(plan, folder, overwrite=overwrite)
         work.append((plan, folder, workers_of(jobs, cluster, loaded)))
     for plan, folder, workers in work:
-        with stating_how_to_resume(folder):
-            with progress(folder.name) as update:
-                found = run_plan(plan, folder, workers=workers, overwrite=overwrite, update=update)
-            done.append(_report_trial(found, quiet=as_json))
+        state_how_to_resume(folder)
+        with progress(folder.name) as update:
+            found = run_plan(plan, folder, workers=workers, overwrite=overwrite, update=update)
+        done.append(_report_trial(found, quiet=as_json))
     if as_json:
         print_json(done if all_ else done[0])
     elif all_:

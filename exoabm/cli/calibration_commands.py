@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 from itertools import combinations
 from pathlib import Path
@@ -26,7 +25,6 @@ from exoabm.cli.console import (
     SetOption,
     app,
     changes_of,
-    err,
     out,
     plain_table,
     positive_hours,
@@ -35,12 +33,11 @@ from exoabm.cli.console import (
     print_recognized,
     print_warnings,
     progress,
+    state_what_is_kept,
 )
 from exoabm.errors import set_options, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from exoabm.api.analyses import Diameters, Fit
     from exoabm.batch.calibration.sensitivity import Sensitivity
 
@@ -82,7 +79,8 @@ def sensitivity(
     """Find the influential parameters by Morris screening and Sobol indices."""
     from exoabm.batch.calibration.sensitivity_report import plain
 
-    with _stating_what_is_kept(out_), progress("sensitivity") as update:
+    state_what_is_kept(out_, overwrite=overwrite)
+    with progress("sensitivity") as update:
         found = exoabm.sensitivity(
             scenario,
             vary or (),
@@ -153,7 +151,8 @@ def fit(
     from exoabm.api.analyses import Diameters
     from exoabm.batch.calibration.fit import plain
 
-    with _stating_what_is_kept(out_), progress("fit") as update:
+    state_what_is_kept(out_)
+    with progress("fit") as update:
         result = exoabm.fit(
             scenario,
             data,
@@ -227,17 +226,6 @@ def _print_fit(result: Fit) -> None:
                 "only their combination is well determined"
             )
     out.print(escape(shlex.join(set_options(found.overrides))))
-
-
-@contextlib.contextmanager
-def _stating_what_is_kept(where: Path | None) -> Iterator[None]:
-    """On an interrupt, state whether runs are kept."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        left = "the same command resumes" if where else "with --out the runs would have been kept"
-        err.print(f"interrupted; {left}")
-        raise
 
 
 def _print_sensitivity(found: Sensitivity) -> None:

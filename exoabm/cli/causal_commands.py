@@ -27,6 +27,8 @@ from exoabm.cli.console import (
     print_note,
     print_path,
     progress,
+    state_what_is_kept,
+    state_what_remains,
 )
 
 PANEL = "Cause and effect"
@@ -65,6 +67,7 @@ def whatif(
     """Run a scenario with and without one cell, type, edge or vesicle kind, on the same random draws."""
     from exoabm.plot.scales import counted
 
+    state_what_remains(out_)
     with progress("both runs") as update:
         found = exoabm.whatif(
             source,
@@ -136,6 +139,10 @@ def causal(
 
         note = duration_note(loaded, readout=readout, design=design, **asked)
         print_note(note)
+    if design == "adjoint":
+        state_what_remains(out_)
+    else:
+        state_what_is_kept(out_, overwrite=overwrite)
     with progress("runs") as update:
         found = exoabm.causal(
             loaded, readout, **asked, design=design, out=out_, overwrite=overwrite, progress=update
@@ -163,6 +170,7 @@ def paths(
     as_json: JsonOption = False,
 ) -> None:
     """Distinguish direct deliveries of a run from those over relays, by the number of cells in between."""
+    state_what_remains(out_)
     result = exoabm.paths(folder)
     result.save(out_, overwrite=overwrite)
     found = result.found

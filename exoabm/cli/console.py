@@ -10,11 +10,10 @@ import math
 import os
 import signal
 import sys
-import threading
 import time
+import traceback
 import warnings
-from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -32,14 +31,20 @@ from exoabm.errors import (
     command_line,
     visible,
 )
-from exoabm.interrupts import answer_at_once
+from exoabm.interrupts import (
+    SIGNALED,
+    Ended,
+    end_on_signals,
+    ignore_signals,
+    of_signal,
+    put_before,
+)
 from exoabm.memory import own_process
 from exoabm.transport.engine import ENGINES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-    from types import FrameType
 
     from rich.console import ConsoleOptions, RenderableType
     from rich.segment import Segment
@@ -253,29 +258,65 @@ def print_damage(found: Sequence[str]) -> None:
         print_warnings(f"and {len(found) - MOST_LISTED:,} more")
 
 
-@contextlib.contextmanager
-def stating_how_to_resume(folder: Path) -> Iterator[None]:
-    """On an interrupt, state whether the run or batch can be resumed."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
+NOTHING_REMAINS = "no files remain"
+_remains: list[Callable[[], str]] = []
+"""The statement on what remains of the work of this command, where a signal ends it."""
+
+
+def state_how_to_resume(folder: Path) -> None:
+    """On an interrupt, state whether the run or batch can be resumed, and else what remains."""
+
+    def remains() -> str:
         from exoabm.batch.execution.runner import is_batch
         from exoabm.output.run_folder import CHECKPOINT, UNFINISHED
 
         work = folder.with_name(folder.name.removesuffix(UNFINISHED) + UNFINISHED)
         kept = (work / CHECKPOINT).exists() or is_batch(folder)
-        left = f"`{command_line('resume', folder)}` resumes it" if kept else "no files remain"
-        err.print(f"interrupted; {escape(left)}")
-        raise
+        return f"`{command_line('resume', folder)}` resumes it" if kept else rest()
+
+    rest = _rest_of(folder)
+    _remains[:] = [remains]
 
 
-SIGNALED = 128
-"""Added to the number of a signal in the exit code."""
+def state_what_is_kept(out: Path | None, *, overwrite: bool = False) -> None:
+    """On an interrupt of an analysis of many runs, state whether they are kept."""
+
+    def remains() -> str:
+        if out is None:
+            return "with --out the runs would have been kept"
+        if not out.is_dir():
+            return NOTHING_REMAINS
+        return f"the same command{', without --overwrite,' * overwrite} resumes"
+
+    _remains[:] = [remains]
+
+
+def state_what_remains(path: Path) -> None:
+    """On an interrupt, state whether the file or folder that the command makes is there."""
+    _remains[:] = [_rest_of(path)]
+
+
+def _rest_of(path: Path) -> Callable[[], str]:
+    """A sentence on a path, where files and folders are put whole or not at all, for when it is called."""
+
+    def standing() -> tuple[int, int] | None:
+        try:
+            found = path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def rest() -> str:
+        now = standing()
+        if now is None:
+            return NOTHING_REMAINS
+        return f"{path} {'holds nothing incomplete' if now == before else 'is complete'}"
+
+    before = standing()
+    return rest
+
+
 INTERRUPTED = SIGNALED + signal.SIGINT
-ENDINGS = tuple(int(getattr(signal, name)) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Signals of a scheduler and of a closed terminal, where the system has them."""
-AGAIN = 0.01
-"""Seconds until a signal is sent again whose exception was dropped."""
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
 """What libraries make while they are imported stays; at the default, 700, the search for garbage in it takes
 a sixth of the time of a short run."""
@@ -292,9 +333,10 @@ app = typer.Typer(
 def main() -> None:
     """Entry point: run the command and map each known error to its exit code."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
-    _exit_on_signals()
+    _remains.clear()
+    end_on_signals()
     own_process()
-    _put_before(warnings, "showwarning", _warn)
+    put_before(warnings, "showwarning", _warn)
     Console.on_broken_pipe = _raise_broken_pipe  # type: ignore[method-assign,assignment] # typer's help, too
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -304,36 +346,45 @@ def main() -> None:
         code = app(standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except ExoError as error:
-        err.print(f"[bold red]Error:[/] {escape(str(error))}")
-        code = error.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        code = INTERRUPTED
-    except MemoryError:
-        err.print("[bold red]Error:[/] no memory was left")
-        code = ResourceError.exit_code
-    except BrokenPipeError:
-        _discard_output()
-        code = 0
-    except OSError as error:
-        _discard_output()
-        where = f"{error.filename}: " if error.filename else ""
-        err.print(f"[bold red]Error:[/] {escape(where)}{error.strerror or error}")
-        code = ExoError.exit_code
-    except Exception as error:
-        if not hasattr(error, "format_message"):
-            raise
-        if message := error.format_message():  # click has errors that are a help text printed before
-            err.print(f"[bold red]Error:[/] {escape(message)}")
-        code = getattr(error, "exit_code", InputError.exit_code)
+        ignore_signals()
+    except BaseException as error:
+        ignore_signals()
+        ended = of_signal(error)
+        code = _told(error) if ended is None else _told_interrupted(ended)
     sys.exit(code or 0)
 
 
-def _put_before(place: Any, name: str, first: Callable[..., None]) -> None:
-    """Let a function act before the usual one, which it is given; once, however often ``main`` is called."""
-    usual = getattr(place, name)
-    if getattr(usual, "func", None) is not first:
-        setattr(place, name, partial(first, usual))
+def _told_interrupted(ended: Ended) -> int:
+    """The exit code of a command that a signal ended, after a sentence on what remains."""
+    traceback.clear_frames(ended.__traceback__)  # a context that was being entered is left by that
+    with contextlib.suppress(OSError):  # of a terminal that was closed
+        err.print(escape("; ".join(["interrupted", *(remains() for remains in _remains)])))
+    return SIGNALED + ended.number
+
+
+def _told(error: BaseException) -> int:
+    """The exit code of a command that failed, after the message; an unknown error is raised again."""
+    if isinstance(error, ExoError):
+        err.print(f"[bold red]Error:[/] {escape(str(error))}")
+        return error.exit_code
+    if isinstance(error, typer.Abort | KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, MemoryError):
+        err.print("[bold red]Error:[/] no memory was left")
+        return ResourceError.exit_code
+    if isinstance(error, BrokenPipeError):
+        _discard_output()
+        return 0
+    if isinstance(error, OSError):
+        _discard_output()
+        where = f"{error.filename}: " if error.filename else ""
+        err.print(f"[bold red]Error:[/] {escape(where)}{error.strerror or error}")
+        return ExoError.exit_code
+    if not hasattr(error, "format_message"):
+        raise error
+    if message := error.format_message():  # click has errors that are a help text printed before
+        err.print(f"[bold red]Error:[/] {escape(message)}")
+    return int(getattr(error, "exit_code", InputError.exit_code))
 
 
 def _warn(usual: Callable[..., None], message: Warning | str, category: type[Warning], *rest: Any) -> None:
@@ -347,43 +398,6 @@ def _warn(usual: Callable[..., None], message: Warning | str, category: type[War
 
 def _raise_broken_pipe(_: Console) -> None:
     raise BrokenPipeError
-
-
-def _exit_on_signals() -> None:
-    """Terminate on a signal of a scheduler or a closed terminal as on an interrupt, also within a step.
-
-    One that is ignored from the start, as under ``nohup``, stays so.
-    """
-    answer_at_once()
-    for number in ENDINGS:
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _end)
-    _put_before(sys, "unraisablehook", _deliver_again)
-
-
-def _end(number: int, _: FrameType | None) -> NoReturn:
-    """Leave the command; further signals do not cut off its cleaning up."""
-    for each in ENDINGS:
-        if signal.getsignal(each) == _end:
-            signal.signal(each, signal.SIG_IGN)
-    sys.exit(SIGNALED + number)
-
-
-def _deliver_again(usual: Callable[..., None], lost: sys.UnraisableHookArgs) -> None:
-    """Send a signal again whose exception was dropped, as Python does in callbacks of weak references."""
-    code = getattr(lost.exc_value, "code", None)
-    if isinstance(lost.exc_value, KeyboardInterrupt):
-        number = int(signal.SIGINT)
-    elif isinstance(lost.exc_value, SystemExit) and code in [SIGNALED + each for each in ENDINGS]:
-        number = code - SIGNALED
-        signal.signal(number, _end)
-    else:
-        usual(lost)
-        return
-    again = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
-    again.daemon = True
-    with contextlib.suppress(RuntimeError):  # the process ends already, and starts no thread
-        again.start()
 
 
 def _check_words(words: list[str]) -> None:

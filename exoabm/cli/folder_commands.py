@@ -18,6 +18,7 @@ from exoabm.cli.console import (
     plain_table,
     print_json,
     print_warnings,
+    state_what_remains,
 )
 from exoabm.errors import InputError
 from exoabm.export.formats import FORMATS, TABLES
@@ -71,6 +72,7 @@ def export(
     from exoabm.export.export import export_scenario
     from exoabm.scenario.loader import run_of
 
+    state_what_remains(to)
     if not Path(source).is_dir() and run_of(source) is None:
         written = [export_scenario(load(source, set_), to, overwrite=overwrite)]
     else:
@@ -163,6 +165,7 @@ def figure(
     """Draw a figure for publication, with means and 95 % confidence intervals."""
     from exoabm.export.publication_figures import draw_figure
 
+    state_what_remains(out_)
     draw_figure(source, what, out_, kind=kind, measure=measure, width=width, dpi=dpi, overwrite=overwrite)
     out.print(escape(str(out_)))
 

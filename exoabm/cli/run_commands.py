@@ -33,7 +33,7 @@ from exoabm.cli.console import (
     print_recognized,
     print_warnings,
     progress,
-    stating_how_to_resume,
+    state_how_to_resume,
 )
 from exoabm.errors import InputError
 
@@ -79,6 +79,7 @@ def run(
         raise InputError("--keep-checkpoints needs --checkpoint-every, the model time between checkpoints")
     folder = out_ or Path("runs") / f"{Path(loaded.name).stem}-{seed}"
     _check_folder(folder, overwrite)
+    state_how_to_resume(folder)
     with collector_paused():
         from exoabm.plot.run_figure.process import DrawingProcess
         from exoabm.runs.execute import run_to_folder
@@ -88,7 +89,7 @@ def run(
         long = warning(loaded, hours=duration, threads=threads, compiling=print_compiling)
         if long is not None:
             print_note(long)
-        with progress(Path(loaded.name).stem) as update, stating_how_to_resume(folder):
+        with progress(Path(loaded.name).stem) as update:
             result = run_to_folder(
                 loaded,
                 folder,
@@ -116,19 +117,19 @@ def resume(
     as_json: JsonOption = False,
 ) -> None:
     """Resume an interrupted run, sweep or trial with identical results; merge the shards of a sweep."""
-    with stating_how_to_resume(folder):
-        with progress(folder.name) as update:
-            found = exoabm.resume(folder, threads=threads, jobs=jobs, cluster=cluster, progress=update)
-        if isinstance(found, exoabm.Run):
-            _report(found, as_json)
-        elif isinstance(found, exoabm.Sweep):
-            from exoabm.cli.batch_commands import finish_sweep
+    state_how_to_resume(folder)
+    with progress(folder.name) as update:
+        found = exoabm.resume(folder, threads=threads, jobs=jobs, cluster=cluster, progress=update)
+    if isinstance(found, exoabm.Run):
+        _report(found, as_json)
+    elif isinstance(found, exoabm.Sweep):
+        from exoabm.cli.batch_commands import finish_sweep
 
-            finish_sweep(found, as_json)
-        else:
-            from exoabm.cli.batch_commands import finish_trial
+        finish_sweep(found, as_json)
+    else:
+        from exoabm.cli.batch_commands import finish_trial
 
-            finish_trial(found, as_json)
+        finish_trial(found, as_json)
 
 
 def _check_folder(path: Path, overwrite: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import os
@@ -23,7 +22,15 @@ from exoabm.export.formats import RUN, format_of
 from exoabm.export.formats import TABLES as ENDINGS
 from exoabm.export.pairs import long_tables
 from exoabm.manifest import MANIFEST, Fault, fault_list
-from exoabm.output.durable_files import LOCK, atomic_file, atomic_folder, check_new, write_whole, writing_into
+from exoabm.output.durable_files import (
+    LOCK,
+    atomic_file,
+    atomic_folder,
+    check_new,
+    together,
+    write_whole,
+    writing_into,
+)
 from exoabm.output.run_folder import check_finished
 from exoabm.readers.text_table import PHYSICELL_COLUMNS
 from exoabm.runs.input_tables import copy, tables_of
@@ -148,7 +155,7 @@ def export_tables(
     if twice := {path for path in written if written.count(path) > 1}:
         raise InputError(f"{source} holds two that would be exported as {min(twice).name}; rename one")
     check_new(*written, overwrite=overwrite)
-    with writing_into(to), contextlib.ExitStack() as stack:  # all of them, or none
+    with writing_into(to), together() as stack:
         meanings = {}
         for path, target in tables.items():
             try:
@@ -263,7 +270,7 @@ def export_run_scenario(run: Path, to: Path, *, overwrite: bool = False) -> list
     tables = tables_of(loaded)
     beside = {key: to.with_name(f"{to.stem}.{path.name}") for key, path in tables.items()}
     check_new(*beside.values(), overwrite=overwrite)
-    with writing_into(to.parent), contextlib.ExitStack() as stack:
+    with writing_into(to.parent), together() as stack:
         for key, path in beside.items():
             folder = tables[key].is_dir()
             placing = atomic_folder(path, overwrite=overwrite) if folder else atomic_file(path)

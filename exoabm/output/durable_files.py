@@ -19,6 +19,7 @@ from stat import S_ISREG
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from exoabm.errors import ANOTHER_PLACE, InputError, RunFailed
+from exoabm.interrupts import signals_held
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -36,9 +37,22 @@ def atomic_file(path: Path) -> Iterator[Path]:
         _sync(partial)
         partial.replace(path)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        with signals_held():
+            partial.unlink(missing_ok=True)
         raise
     _sync(path.parent)
+
+
+@contextlib.contextmanager
+def together() -> Iterator[contextlib.ExitStack]:
+    """A stack of ``atomic_file`` and ``atomic_folder`` that are put in place all, or none if one fails.
+
+    An interrupt acts before or after that.
+    """
+    with contextlib.ExitStack() as stack:
+        yield stack
+        with signals_held():
+            stack.close()
 
 
 @contextlib.contextmanager
@@ -66,19 +80,21 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise InputError(f"{path} exists already; {ANOTHER_PLACE}")
     hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     work = hidden / path.name
-    with folder_errors(path.parent):
-        work.mkdir(parents=True)
     try:
+        with folder_errors(path.parent):
+            work.mkdir(parents=True)
         with locked(hidden):
             yield work
             sync(work)
             try:
-                replace(work, path, old)
+                with signals_held():
+                    replace(work, path, old)
             except FileExistsError:
                 kept = put_beside(work, path, "finished")
                 raise RunFailed(what_came(path, kept)) from None
     finally:
-        shutil.rmtree(hidden, ignore_errors=True)
+        with signals_held():
+            shutil.rmtree(hidden, ignore_errors=True)
     sync(path.parent, deep=False)
 
 

@@ -156,12 +156,13 @@ class RunFolder:
             If something did, or what was to be replaced has changed; names where the finished run is kept.
         """
         self._seal()
-        try:
-            replace(self.work, self.path, self._old)
-        except FileExistsError:
-            kept = self.publish_beside("finished")
-            raise RunFailed(what_came(self.path, kept)) from None
-        self._tidy(self.path)
+        with signals_held():
+            try:
+                replace(self.work, self.path, self._old)
+            except FileExistsError:
+                kept = self.publish_beside("finished")
+                raise RunFailed(what_came(self.path, kept)) from None
+            self._tidy(self.path)
 
     def publish_beside(self, word: str) -> Path:
         """Sync everything and put it in place under the first name ``<name>.<word>`` that is free."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -172,7 +171,7 @@ class LoadedScenario:
         to = Path(path)
         if to.suffix != ".toml":
             raise InputError(f"{to}: a scenario is written to a file whose name ends in .toml")
-        from exoabm.output.durable_files import atomic_file, check_new, writing_into
+        from exoabm.output.durable_files import atomic_file, check_new, together, writing_into
 
         given, contents = {}, {to: b""}
         for key, table in ((PATH_KEY, self.table_path()), (PATH_KEYS[1], self.types_path())):
@@ -184,7 +183,7 @@ class LoadedScenario:
                 contents[beside], given[key] = table.read_bytes(), str(beside.resolve())
         check_new(*contents, overwrite=overwrite)
         contents[to] = self.changed(given).written().encode()
-        with writing_into(to.parent), contextlib.ExitStack() as stack:  # all of them, or none
+        with writing_into(to.parent), together() as stack:
             for each, content in contents.items():
                 stack.enter_context(atomic_file(each)).write_bytes(content)
         return to

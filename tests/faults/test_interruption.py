@@ -22,8 +22,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from exoabm.cli import console
+from exoabm import interrupts
 from exoabm.errors import InputError, NumericalError, RunFailed
+from exoabm.interrupts import Ended
 from exoabm.output.durable_files import LOCK, locked
 from exoabm.output.run_folder import RunFolder
 from exoabm.runs.execute import run_to_folder
@@ -215,15 +216,15 @@ console.main()
 
 
 @pytest.mark.parametrize(
-    ("code", "exit_code"),
+    ("code", "exit_code", "said"),
     [
-        (IMPORTING, 130),
-        (DROPPED.format(number="signal.SIGINT"), 130),
-        (DROPPED.format(number="signal.SIGTERM"), 143),
+        (IMPORTING, 130, ""),
+        (DROPPED.format(number="signal.SIGINT"), 130, "interrupted"),
+        (DROPPED.format(number="signal.SIGTERM"), 143, "interrupted"),
     ],
     ids=["importing", "dropped interrupt", "dropped signal"],
 )
-def test_a_signal_is_answered_while_modules_are_imported(code, exit_code) -> None:
+def test_a_signal_is_answered_while_modules_are_imported(code, exit_code, said) -> None:
     """Without a traceback; also one that arrives where Python drops exceptions, in callbacks."""
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -232,12 +233,12 @@ def test_a_signal_is_answered_while_modules_are_imported(code, exit_code) -> Non
         timeout=50,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    assert (done.returncode, done.stderr) == (exit_code, "")
+    assert (done.returncode, done.stderr.strip()) == (exit_code, said)
 
 
 @pytest.mark.parametrize(
     ("lost", "number"),
-    [(SystemExit(143), 15), (SystemExit(129), 1), (SystemExit(255), None), (OSError(), None)],
+    [(Ended(15), 15), (Ended(1), 1), (SystemExit(143), None), (OSError(), None)],
 )
 def test_of_lost_exceptions_those_of_signals_alone_are_sent_again(lost, number, monkeypatch) -> None:
     sent, usual = [], []
@@ -249,10 +250,10 @@ def test_of_lost_exceptions_those_of_signals_alone_are_sent_again(lost, number, 
         def start(self) -> None:
             raise RuntimeError("can't create new thread at interpreter shutdown")
 
-    monkeypatch.setattr(console.threading, "Timer", Timer)
+    monkeypatch.setattr(interrupts.threading, "Timer", Timer)
     monkeypatch.setattr(sys, "unraisablehook", usual.append)
     for _ in range(2):
-        console._put_before(sys, "unraisablehook", console._deliver_again)
+        interrupts.put_before(sys, "unraisablehook", interrupts._send_again)
     one = SimpleNamespace(exc_value=lost)
     sys.unraisablehook(one)
     assert sys.unraisablehook.args == (usual.append,), "put before once"

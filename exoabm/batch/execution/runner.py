@@ -21,6 +21,7 @@ from exoabm.batch.execution.batch_folder import PLOTS, Journal, faults_of_report
 from exoabm.batch.execution.rows import PLAN, Plan
 from exoabm.batch.execution.workers import ThisProcess
 from exoabm.errors import ANOTHER_PLACE, ExoError, InputError, MixedVersions, RunFailed, command_line
+from exoabm.interrupts import signals_held
 from exoabm.output.durable_files import LOCK, disk_full, disk_message, locked, write_whole
 from exoabm.output.run_folder import make_room
 from exoabm.software import drift
@@ -136,10 +137,12 @@ def run_rows(
     home = shard.folder(folder) if shard else folder
     with disk_trouble(home):
         _clear(home, overwrite)
-        home.mkdir(parents=True, exist_ok=True)
-        with locked(home):
-            (home / files.ROWS).mkdir(exist_ok=True)
-            plan.write(home)
+        with contextlib.ExitStack() as stack:
+            with signals_held():  # from its first file on, it can be resumed
+                home.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(home))
+                (home / files.ROWS).mkdir(exist_ok=True)
+                plan.write(home)
             return _run(plan, home, workers, shard, progress)
 
 

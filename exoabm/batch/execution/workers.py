@@ -37,21 +37,29 @@ class ThisProcess(Executor):
         return future
 
 
-class _Processes(ProcessPoolExecutor):
-    """Processes that begin with interrupts blocked.
+@contextlib.contextmanager
+def _left_to_the_parent() -> Iterator[None]:
+    """Have processes that begin in this context not answer signals of the terminal.
 
-    One from the terminal reaches all of them, and is the parent's affair also while a worker still imports.
+    These reach all processes of a command, also a worker that still imports; the parent ends the others.
     """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Processes(ProcessPoolExecutor):
+    """Processes that begin when there is work for them, with signals of the terminal left to the parent."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a worker run it, a new one where none is idle."""
-        if not hasattr(signal, "pthread_sigmask"):  # Windows
+        with _left_to_the_parent():
             return super().submit(fn, *args, **kwargs)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            return super().submit(fn, *args, **kwargs)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def local(jobs: int) -> Workers:
@@ -87,7 +95,8 @@ def _processes(jobs: int) -> Iterator[Executor]:
     """
     context = multiprocessing.get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
-    pool = _Processes(jobs, mp_context=context, initializer=_begin, initargs=(theirs,))
+    with _left_to_the_parent():  # also the process by which Python tracks semaphores
+        pool = _Processes(jobs, mp_context=context, initializer=_begin, initargs=(theirs,))
     try:
         yield pool
     except BaseException:
