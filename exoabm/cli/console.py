@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -263,18 +264,25 @@ _remains: list[Callable[[], str]] = []
 """The statement on what remains of the work of this command, where a signal ends it."""
 
 
-def state_how_to_resume(folder: Path) -> None:
-    """On an interrupt, state whether the run or batch can be resumed, and else what remains."""
+def state_how_to_resume(folder: Path, *, batch: bool = True) -> None:
+    """On an interrupt, state whether the run, or the batch if it may be one, can be resumed.
+
+    What is needed for that is imported now: after an interrupt, modules may be incomplete.
+    """
+    from exoabm.output.run_folder import CHECKPOINT, UNFINISHED
+
+    work = folder.with_name(folder.name.removesuffix(UNFINISHED) + UNFINISHED)
+    kept = [(work / CHECKPOINT).exists]
+    if batch:
+        from exoabm.batch.execution.runner import is_batch
+
+        kept.append(partial(is_batch, folder))
+    rest = _rest_of(folder)
 
     def remains() -> str:
-        from exoabm.batch.execution.runner import is_batch
-        from exoabm.output.run_folder import CHECKPOINT, UNFINISHED
+        resumable = any(found() for found in kept)
+        return f"`{command_line('resume', folder)}` resumes it" if resumable else rest()
 
-        work = folder.with_name(folder.name.removesuffix(UNFINISHED) + UNFINISHED)
-        kept = (work / CHECKPOINT).exists() or is_batch(folder)
-        return f"`{command_line('resume', folder)}` resumes it" if kept else rest()
-
-    rest = _rest_of(folder)
     _remains[:] = [remains]
 
 

@@ -79,7 +79,7 @@ def run(
         raise InputError("--keep-checkpoints needs --checkpoint-every, the model time between checkpoints")
     folder = out_ or Path("runs") / f"{Path(loaded.name).stem}-{seed}"
     _check_folder(folder, overwrite)
-    state_how_to_resume(folder)
+    state_how_to_resume(folder, batch=False)
     with collector_paused():
         from exoabm.plot.run_figure.process import DrawingProcess
         from exoabm.runs.execute import run_to_folder

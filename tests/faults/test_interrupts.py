@@ -67,6 +67,15 @@ def app(**_):
         os.killpg(0, signal.SIGHUP)
         time.sleep(60)
 """
+IMPORT = """
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "numba.core.datamodel.models":
+            signals()
+sys.meta_path.insert(0, Interrupted())
+sys.argv[1:] = ["resume", "a"]
+from exoabm.cli import app
+"""
 
 
 def ended(code: str) -> subprocess.CompletedProcess[str]:
@@ -89,8 +98,9 @@ def ended(code: str) -> subprocess.CompletedProcess[str]:
         (LOST, 143, ""),
         (FINISHED, 0, ""),
         (POOL, 129, ""),
+        (IMPORT, 143, ""),
     ],
-    ids=["cleaning", "failing", "lost", "finished", "pool"],
+    ids=["cleaning", "failing", "lost", "finished", "pool", "import"],
 )
 def test_the_first_signal_ends_a_command_once(code: str, exit_code: int, said: str) -> None:
     done = ended(code)
