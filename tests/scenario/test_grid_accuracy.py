@@ -95,11 +95,11 @@ def test_shipped_scenarios_resolve_their_cells(name: str) -> None:
 
 @pytest.mark.parametrize("engine", ["continuum", "vesicles"])
 def test_coarse_voxels_are_told_of(engine: str) -> None:
-    """Macrophages take up 18,500 with voxels of 10 um, 22,500 with 5 and 22,300 with 2.5: 17 % too little."""
+    """In the test a macrophage captures 14 % too little with voxels of 10 um."""
     (warning,) = warnings("tissue", domain__voxel="10", transport__engine=engine)
     assert "domain.voxel = 10 um" in warning
     assert "macrophage" in warning
-    assert -18 < float(warning.split("(")[1].split(" %")[0]) < -10
+    assert -15 < float(warning.split("(")[1].split(" %")[0]) < -13
     assert "Voxels of 5 um are small enough" in warning
 
 
