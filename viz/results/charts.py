@@ -135,15 +135,7 @@ def charts(model: ExosomeModel, looks: Looks, asked: Prediction | None = None) -
         constant = key == "cells" and not any(named("divisions", style.name) in row for style in drawn)
         if held and not constant:
             found[key] = Chart(title, unit, held)
-    found |= _doses(model.scenario, row)
-    for name in cargo_names(state.kinds):
-        held = _means_by_type(drawn, row, "copies_per_cell", name)
-        if held:
-            found[f"held_{name}"] = Chart(f"Copies of {spaced(name)} in the cells", "copies per cell", held)
-    wasting = [s for s in drawn if _type(state, s).waste is not None]
-    if wasting:
-        lines = _means_by_type(wasting, row, "waste_units_per_cell")
-        found["waste"] = Chart("Waste in the cells", "waste units per cell", lines)
+    found |= _doses(model.scenario, row) | _contents(state, drawn, row)
     found = _with_main_first(model.scenario, found)
     if asked is not None and not chart_of(asked, found):
         label = capitalized(asked.label)
@@ -271,6 +263,20 @@ def _means_by_type(
     """
     has = any(named(quantity, style.name, *of) in row for style in drawn)
     return tuple(Line(spaced(s.name), named(quantity, s.name, *of), s.color) for s in drawn if has)
+
+
+def _contents(state: State, drawn: Sequence[Style], row: Mapping[str, float]) -> dict[str, Chart]:
+    """Copies of each cargo, and waste, in the cells of each type."""
+    found: dict[str, Chart] = {}
+    for name in cargo_names(state.kinds):
+        held = _means_by_type(drawn, row, "copies_per_cell", name)
+        if held:
+            found[f"held_{name}"] = Chart(f"Copies of {spaced(name)} in the cells", "copies per cell", held)
+    wasting = [s for s in drawn if _type(state, s).waste is not None]
+    if wasting:
+        lines = _means_by_type(wasting, row, "waste_units_per_cell")
+        found["waste"] = Chart("Waste in the cells", "waste units per cell", lines)
+    return found
 
 
 def _doses(scenario: Scenario, row: Mapping[str, float]) -> dict[str, Chart]:
