@@ -383,6 +383,13 @@ def test_comparisons_in_texts_hold_in_the_runs(runs) -> None:
     assert _ratio(runs, "how_far/longer") < 0.99
 
 
+def test_the_donor_and_the_grid_each_widen_the_cloud() -> None:
+    """A finer grid leaves what the surface of the donor adds: the square of its radius to the mean square."""
+    whole, fine = (spread(_with("how_far", "cloud", 1, {"domain.voxel": v})) for v in ("10 um", "5 um"))
+    assert fine["square"] - 4 * fine["law"] ** 2 == pytest.approx(7.5**2, rel=0.1)
+    assert whole["square"] > fine["square"] + 40
+
+
 def test_without_relay_the_message_ends_and_with_few_copies_the_front_is_slow() -> None:
     source = {"cell_type.source.release_rate": "600 / h"}
     alone, later, more = (
