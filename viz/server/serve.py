@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import os
 import socket
 import sys
@@ -165,6 +166,7 @@ def _server(config: Any) -> Any:
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             """Show the end on all pages, then end; at a second signal, end."""
             if getattr(self, "_closing", False):
+                logging.getLogger("uvicorn.error").disabled = True  # its tasks are cut off
                 super().handle_exit(sig, frame)
                 return
             self._closing = True
