@@ -128,7 +128,7 @@ class Classroom:
             self._notices.pop(page, None)
 
     def start(self) -> None:
-        """Open the class: shares of the processors go by readers, and idle models are parked."""
+        """Open the class, before its server starts: shares of the processors go by readers; see ``park``."""
         self.open = True
         self._process.cpu_percent()
 
