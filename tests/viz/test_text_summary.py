@@ -41,11 +41,11 @@ def test_the_summary_of_a_recipient_is_its_rows_of_the_edge_table(model: Exosome
     summary = cell_summary(model, cell)
     assert summary is not None
     assert summary.title == f"recipient {cell}"
-    told = {who: (taken, delivered) for who, taken, delivered, _ in summary.donors}
+    told = {row.name: (row.taken_up, row.delivered) for row in summary.donors}
     expected = {f"donor {r.donor}": (r.taken_up, r.delivered) for r in rows.itertuples()}
     assert told == expected
     assert dict(summary.facts)["taken up"] == many(rows.taken_up.sum())
-    assert [taken for _, taken, _, _ in summary.donors] == sorted(rows.taken_up, reverse=True)
+    assert [row.taken_up for row in summary.donors] == sorted(rows.taken_up, reverse=True)
     assert {(d, r) for d, r, _, _ in summary.links} == {(int(d), cell) for d in rows.donor}
 
 
@@ -55,10 +55,10 @@ def test_the_summary_of_a_donor_is_its_recipients(model: ExosomeModel) -> None:
     summary = cell_summary(model, 0)
     assert summary is not None
     assert len(summary.recipients) == len(rows)
-    assert sum(taken for _, taken, _, _ in summary.recipients) == pytest.approx(rows.taken_up.sum())
+    assert sum(row.taken_up for row in summary.recipients) == pytest.approx(rows.taken_up.sum())
     assert all(out for *_, out in summary.links)
     assert max(weight for *_, weight, _ in summary.links) == 1.0
-    first = {who: at for who, _, _, at in summary.recipients}
+    first = {row.name: row.first_h for row in summary.recipients}
     for row in rows.itertuples():
         at = first[f"recipient {row.recipient}"]
         assert at is None if np.isnan(row.first_time_s) else at == pytest.approx(row.first_time_s / 3600)
@@ -259,7 +259,7 @@ def test_a_cell_tells_sorts_apart() -> None:
     for particles, kinds in (("vesicles", ["vesicle"]), ("drug molecules", ["free"])):
         rows = edges[(edges.recipient == cell) & edges.vesicle_kind.isin(kinds)]
         assert dict(summary.facts)[f"taken up, {particles}"] == many(rows.taken_up.sum())
-        (taken,) = (taken for who, taken, *_ in summary.donors if who == f"dose, {particles}")
+        (taken,) = (row.taken_up for row in summary.donors if row.name == f"dose, {particles}")
         assert taken == pytest.approx(rows.taken_up.sum())
 
 
