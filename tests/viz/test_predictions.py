@@ -239,6 +239,33 @@ def test_the_run_of_a_prediction_belongs_to_the_page(leave: str, monkeypatch: py
     assert run.on_change is nobody
 
 
+@pytest.mark.parametrize("tab", ["try", "compare"])
+def test_a_picture_rests_when_its_run_does(tab: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words and time of the last pulse of a run are those of its end: the picture was not told that it ended."""
+    sessions: dict[int, Session] = {}
+    goes_on = [True]
+
+    def playing(session: Session) -> bool:
+        sessions[id(session)] = session
+        return goes_on[0]
+
+    monkeypatch.setattr(Session, "playing", property(playing))
+
+    @solara.component
+    def page() -> None:
+        here = page_run.use_here("scenario=two_cells")
+        solara.use_memo(lambda: here.tab.set(tab), [])
+        app._Workspace(here)
+
+    _, context = reacton.render_fixed(page(), handle_error=False)
+    for now in (True, False, True):
+        goes_on[0] = now
+        for session in tuple(sessions.values()):
+            session.on_change()
+        assert {picture.playing for picture in context.find(CanvasWidget).widgets} == {now}
+    context.close()
+
+
 def test_the_page_is_said_to_show_the_change_only_while_it_does() -> None:
     prediction = shipped_intro("signaling").prediction
     one, two, later = Mock(), Mock(), Mock()

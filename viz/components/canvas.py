@@ -99,6 +99,7 @@ def Canvas(
     alt: str,
     time_h: float,
     *,
+    playing: bool,
     links: Sequence[Sequence[Any]] = (),
     selected: int = -1,
     past: int = -1,
@@ -115,6 +116,9 @@ def Canvas(
         Of these words, in h; the clock shows it, so that all numbers on the page are of one time. While the
         model runs they are made again every 0.5 s or less often (``session.PULSE``), and the picture, which
         is drawn more often, may be ahead of them.
+    playing
+        Whether the model runs. It is given, since words and time may stay the same as a run begins or ends,
+        and the component is not made again where all that it is given is the same.
     links
         Edges lit up: birth id of donor and recipient, weight 0 to 1, whether it leaves the selected cell.
     selected : birth id of the selected cell, -1 for none
@@ -141,8 +145,8 @@ def Canvas(
         layers=layers,
         fixed=fixed.value,
         past=past >= 0,
-        playing=session.playing and past < 0,
-        preparing=session.preparing,
+        playing=playing and past < 0,
+        preparing=playing and not session.compiled,
         alt=alt,
         time_h=time_h,
         on_painted=session.painted,
@@ -212,6 +216,7 @@ def Stage(
         layers.value,
         words,
         shown_h,
+        playing=session.playing,
         links=links,
         selected=selected.value,
         past=past.value,

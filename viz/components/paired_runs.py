@@ -308,7 +308,8 @@ def _Pair(setup: Setup, key: str, value: str, values: tuple[str, ...], on_again:
                 time_h = model.state.time / 3600
             with html("section", "exo-run-of-pair", attributes={"aria-label": f"Run {name}"}):
                 html("h3", text=f"Run {name}: {held}")
-                Canvas(session, layers.value, f"Run {name}. {words}", time_h, on_layers=set_layers)
+                alt, playing = f"Run {name}. {words}", session.playing
+                Canvas(session, layers.value, alt, time_h, playing=playing, on_layers=set_layers)
                 html("p", "exo-words", text=words)
     _Curves(runs, pulse.value)
 
