@@ -67,6 +67,29 @@ def test_files_parse_and_agree(paused: Any, tmp_path: Path) -> None:
     assert float(metrics[-1]["free[exosome]"]) == stored[-1]["free[exosome]"]
 
 
+BENDS = """() => {
+  const stage = document.querySelector('.exo-stage').__vue__, points = [], all = CanvasRenderingContext2D.prototype;
+  const curve = all.quadraticCurveTo;
+  all.quadraticCurveTo = function (...at) { points.push(at.slice(0, 2).map(Math.round) + ''); curve.apply(this, at); };
+  stage.paint();
+  all.quadraticCurveTo = curve;
+  return [stage.links.length, new Set(points).size];
+}"""
+"""Lines of the selected cell, and the different points through which they bend."""
+
+
+def test_lines_of_what_a_cell_sent_and_received_lie_apart(reader: Callable[..., Any]) -> None:
+    """The card speaks of solid and dashed lines: between two producers, the former lay on the latter."""
+    someone = reader().open("?scenario=production&hours=24")
+    someone.until_words("^After 24.00 h")
+    _, x, y = someone.cell_at("producer")
+    someone.page.mouse.click(x, y)
+    someone.page.wait_for_selector(".exo-cell h3:has-text('dashed lines')")
+    someone.page.wait_for_function("document.querySelector('.exo-stage').__vue__.links.length")
+    lines, bends = someone.page.evaluate(BENDS)
+    assert lines == bends > 7
+
+
 def test_the_share_link_opens_the_same_state(paused: Any, reader: Callable[..., Any]) -> None:
     tab(paused, "Files")
     words = paused.words()
