@@ -68,9 +68,12 @@ def test_files_parse_and_agree(paused: Any, tmp_path: Path) -> None:
 
 
 BENDS = """() => {
-  const stage = document.querySelector('.exo-stage').__vue__, points = [], all = CanvasRenderingContext2D.prototype;
-  const curve = all.quadraticCurveTo;
-  all.quadraticCurveTo = function (...at) { points.push(at.slice(0, 2).map(Math.round) + ''); curve.apply(this, at); };
+  const stage = document.querySelector('.exo-stage').__vue__, all = CanvasRenderingContext2D.prototype;
+  const points = [], curve = all.quadraticCurveTo;
+  all.quadraticCurveTo = function (...at) {
+    points.push(at.slice(0, 2).map(Math.round) + "");
+    curve.apply(this, at);
+  };
   stage.paint();
   all.quadraticCurveTo = curve;
   return [stage.links.length, new Set(points).size];

@@ -241,7 +241,7 @@ def test_the_run_of_a_prediction_belongs_to_the_page(leave: str, monkeypatch: py
 
 @pytest.mark.parametrize("tab", ["try", "compare"])
 def test_a_picture_rests_when_its_run_does(tab: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Words and time of the last pulse of a run are those of its end: the picture was not told that it ended."""
+    """Words and time of the last pulse are those of the end: the picture was not told that the run ended."""
     sessions: dict[int, Session] = {}
     goes_on = [True]
 
