@@ -39,6 +39,7 @@ PLAIN_WORDS = {
     "string_type": "a text in quotes",
     "string_pattern_mismatch": "a name: a letter, then letters, digits, _ or -, at most 64",
     "too_short": "a list with at least one entry",
+    "is_instance_of": "one number, or a text with a number and its unit such as '5 min'",
 }
 """Expected values for the most frequent errors of type."""
 
