@@ -99,6 +99,7 @@ def end_on_signals() -> None:
     Further signals do not cut that off. Where the exception was lost, the signal is sent again, or a later
     one acts.
     """
+    _requests.clear()
     _answer(_end)
     put_before(sys, "unraisablehook", _send_again)
 
@@ -115,16 +116,16 @@ def _answer(how: Any) -> None:
             signal.signal(number, how)
 
 
-_requests: list[float] = []
-"""When signals came, s."""
+_requests: list[tuple[float, Ended]] = []
+"""When signals came, s, and what was raised."""
 
 
 def _end(number: int, _: FrameType | None) -> None:
     """Raise, unless that was just done, or the command is being left already."""
     now = time.monotonic()
-    if of_signal(sys.exc_info()[1]) is None and not (_requests and now < _requests[-1] + ONE_REQUEST):
-        _requests.append(now)
-        raise Ended(number)
+    if of_signal(sys.exc_info()[1]) is None and not (_requests and now < _requests[-1][0] + ONE_REQUEST):
+        _requests.append((now, Ended(number)))
+        raise _requests[-1][1]
 
 
 def of_signal(error: BaseException | None) -> Ended | None:
@@ -132,6 +133,11 @@ def of_signal(error: BaseException | None) -> Ended | None:
     while not (error is None or isinstance(error, Ended)):
         error = error.__context__
     return error
+
+
+def last_signal() -> Ended | None:
+    """The end by the last signal of this command, also where a library raised something else instead."""
+    return _requests[-1][1] if _requests else None
 
 
 def put_before(place: Any, name: str, first: Callable[..., None]) -> None:

@@ -37,6 +37,7 @@ from exoabm.interrupts import (
     Ended,
     end_on_signals,
     ignore_signals,
+    last_signal,
     of_signal,
     put_before,
 )
@@ -357,7 +358,7 @@ def main() -> None:
         ignore_signals()
     except BaseException as error:
         ignore_signals()
-        ended = of_signal(error)
+        ended = of_signal(error) or last_signal()
         code = _told(error) if ended is None else _told_interrupted(ended)
     sys.exit(code or 0)
 

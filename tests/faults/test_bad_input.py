@@ -140,7 +140,7 @@ SETTINGS = {
         "cell_type.donor.takes_up=[glial, exosome]",
         ('cell_type.donor.takes_up = \'[glial, exosome]\': must be a list such as ["glial", "exosome"]',),
     ),
-    "list-for-a-number": (
+    "list-for-one-number": (
         'clock.step=["1 h", "2 h"]',
         ("clock.step: must be one number, or a text with a number and its unit such as '5 min'",),
     ),
