@@ -280,6 +280,24 @@ def test_a_page_counts_the_seeds_with_a_warning() -> None:
     assert f"by up to about {max(map(abs, errors))} %" in page
 
 
+@pytest.mark.slow
+def test_the_front_of_disease_progression_is_where_the_page_says() -> None:
+    """Neurons with 100 seeds or more at half of the run and at its end, and how far from the first cell."""
+    page = " ".join(text(PAGES["disease_progression"]).split())
+    model, front = ExosomeModel("disease_progression", seed=1), []
+    for hours in (240, 480):
+        model.run_until(hours * 3600)
+        state = model.state
+        names = np.array([each.name for each in state.types])[state.cells.type]
+        affected = (names != "phagocyte") & (state.cells.cargo[:, 0] >= 100)
+        (first,) = state.cells.position[names == "first"]
+        front.append(np.linalg.norm(state.cells.position[affected] - first, axis=1).max())
+        told = re.search(rf"[Aa]fter {hours} h (\d+)\D+ within (\d+) µm", page)
+        assert told
+        assert told.groups() == (f"{affected.sum()}", f"{front[-1]:.0f}")
+    assert f"about {(front[1] - front[0]) / 240:.1f} µm per hour" in page
+
+
 @pytest.mark.parametrize("path", [README, ODD, *PAGES.values()], ids=lambda path: path.name)
 def test_every_file_named_exists(path: Path) -> None:
     page = text(path)
