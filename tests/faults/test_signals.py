@@ -76,7 +76,8 @@ def test_further_signals_do_not_cut_off_the_cleaning_up(tmp_path, number, code, 
     """Of an impatient user, or of a scheduler that signals a process and its group; from the start on."""
     arguments = ["run", "two_cells", "--seed=2", "--out=a", *STEP, *ENGINES["continuum"]]
     process = _started(arguments, tmp_path, request)
-    while process.poll() is None:
+    until = time.monotonic() + MINUTE
+    while process.poll() is None and time.monotonic() < until:
         process.send_signal(number)
         time.sleep(0.02)
     _, err = process.communicate(timeout=MINUTE)
