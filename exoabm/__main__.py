@@ -8,9 +8,9 @@ from exoabm.interrupts import end_process_on_signals
 def main() -> None:
     """Run the command line; a signal while it is imported ends the process without a traceback."""
     end_process_on_signals()
-    from exoabm.cli import main as command
+    from exoabm.cli import run_to_exit
 
-    command()
+    run_to_exit()
 
 
 if __name__ == "__main__":

@@ -43,8 +43,7 @@ def signals_held() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    answers = {number: signal.getsignal(number) for number in ENDINGS}
-    usual = {number: answer for number, answer in answers.items() if callable(answer)}
+    usual = {number: answer for number, answer in answers().items() if callable(answer)}
     for number in usual:
         signal.signal(number, lambda got, _: came.append(got))
     try:
@@ -91,6 +90,18 @@ def interrupt_held() -> Iterator[None]:
 def end_process_on_signals() -> None:
     """Have a signal end the process at once, while there is nothing to clean up."""
     _answer(lambda number, _: os._exit(SIGNALED + number))
+
+
+def answers() -> dict[int, Any]:
+    """The present answer to each signal."""
+    return {number: signal.getsignal(number) for number in ENDINGS}
+
+
+def answer_as(before: dict[int, Any]) -> None:
+    """Answer signals as they were answered before, except where the answer was not Python's."""
+    for number, answer in before.items():
+        if answer is not None:
+            signal.signal(number, answer)
 
 
 def end_on_signals() -> None:

@@ -18,3 +18,4 @@ from exoabm.cli import service_commands as service_commands
 
 from exoabm.cli.console import app as app
 from exoabm.cli.console import main as main
+from exoabm.cli.console import run_to_exit as run_to_exit

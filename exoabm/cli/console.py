@@ -14,7 +14,7 @@ import time
 import traceback
 import warnings
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -35,6 +35,8 @@ from exoabm.errors import (
 from exoabm.interrupts import (
     SIGNALED,
     Ended,
+    answer_as,
+    answers,
     end_on_signals,
     ignore_signals,
     last_signal,
@@ -340,7 +342,16 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Entry point: run the command and map each known error to its exit code."""
+    """Run the command and map each known error to its exit code; then signals are answered as before."""
+    before = answers()
+    try:
+        run_to_exit()
+    finally:
+        answer_as(before)
+
+
+def run_to_exit() -> NoReturn:
+    """As ``main``, for a process that ends with the command: signals are ignored from there on."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     _remains.clear()
     end_on_signals()

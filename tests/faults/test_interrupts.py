@@ -89,7 +89,7 @@ from exoabm.cli import app
 def ended(code: str) -> subprocess.CompletedProcess[str]:
     """A command in a process group of its own."""
     return subprocess.run(
-        [sys.executable, "-c", f"{ALL}{code}\nconsole.app = app\nconsole.main()"],
+        [sys.executable, "-c", f"{ALL}{code}\nconsole.app = app\nconsole.run_to_exit()"],
         capture_output=True,
         text=True,
         timeout=50,
@@ -115,6 +115,23 @@ def test_the_first_signal_ends_a_command_once(code: str, exit_code: int, said: s
     done = ended(code)
     assert (done.returncode, done.stdout) == (exit_code, said), done.stderr
     assert done.stderr == ("interrupted\n" if exit_code else "")
+
+
+def test_a_command_called_in_a_program_leaves_its_signals_as_they_were() -> None:
+    """Ignored ones would stay so in all processes that the program starts, from then on."""
+    code = """
+def app(**_):
+    return 3
+console.app = app
+before = [signal.getsignal(number) for number in (1, 2, 15)]
+try:
+    console.main()
+except SystemExit as end:
+    assert end.code == 3
+assert [signal.getsignal(number) for number in (1, 2, 15)] == before
+"""
+    done = subprocess.run([sys.executable, "-c", ALL + code], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
 
 
 def interrupting(monkeypatch: pytest.MonkeyPatch, place: Any, name: str) -> None:

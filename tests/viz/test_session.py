@@ -117,7 +117,10 @@ def test_pauses_and_steps_leave_the_run_as_it_is(engine: str) -> None:
 def test_after_a_pause_nothing_moves(session: Session) -> None:
     session.play()
     wait_for(lambda: session._model.state.step > 3)
+    worker = session._worker
+    assert worker is not None
     session.pause()
+    worker.join()  # which may be about to show the step that it has just made
     step, frame = session._model.state.step, session.frame
     assert header(frame).time == session._model.state.time
     time.sleep(0.3)
