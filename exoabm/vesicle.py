@@ -77,6 +77,13 @@ PARTICLES = {
     "soluble_factor": Words("free molecules", "were sensed", "sensed"),
 }
 """Words for the particles of a kind, by its comparator."""
+OF_SEVERAL = Words("particles", "were delivered", "delivered")
+"""Words for particles of kinds that differ in theirs."""
+
+
+def words_for(name: str) -> Words:
+    """The words for particles of this name; those of several kinds for any other."""
+    return next((words for words in PARTICLES.values() if words.name == name), OF_SEVERAL)
 
 
 @dataclass(frozen=True)

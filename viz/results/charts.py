@@ -15,10 +15,9 @@ from exoabm.output.metrics import measure
 from exoabm.plot.palette import COOL, MUTED, OTHER, PLACES, WARM, Style, rgb, to_hex
 from exoabm.plot.scales import capitalized, spaced
 from exoabm.tables.readouts import named, parse
-from exoabm.vesicle import OPENED, cargo_names
+from exoabm.vesicle import OPENED, cargo_names, words_for
 from exoabm.viz.results.text_summary import (
     common_name,
-    delivered_words,
     particle_classes,
     present_classes,
     present_kinds,
@@ -103,7 +102,7 @@ def charts(model: ExosomeModel, looks: Looks, asked: Prediction | None = None) -
     found: dict[str, Chart] = {}
     for particles, group in groups:  # each in a plot of its own: molecules outnumber vesicles by far
         moved, places = [], []
-        ended = delivered_words(particles).removeprefix("were ")
+        ended = words_for(particles).delivered.removeprefix("were ")
         inside = PLACES["delivered"][0] if ended == OPENED else ended
         for kind, dash in zip(group, cycle(_DASHES), strict=False):
             of = f", {kind}" if len(group) > 1 else ""
@@ -394,7 +393,7 @@ def _words(readout: Readout, what: str) -> str:
     if readout.quantity in _OF_CARGO:
         words = _OF_CARGO[readout.quantity].format(rest[0])
     elif readout.quantity == "delivered_per_cell":
-        words = f"{what} that {delivered_words(what)} per cell"
+        words = f"{what} that {words_for(what).delivered} per cell"
     elif readout.quantity in _OF_TYPE:
         words = _OF_TYPE[readout.quantity].format(what)
     elif rest:

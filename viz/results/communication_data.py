@@ -25,9 +25,9 @@ from exoabm.plot.scales import spaced
 from exoabm.state import RESERVOIR
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.run_tables import Run
-from exoabm.vesicle import OPENED
+from exoabm.vesicle import OPENED, words_for
 from exoabm.viz.results.svg import number
-from exoabm.viz.results.text_summary import delivered_words, drawn_class, present_classes, told
+from exoabm.viz.results.text_summary import drawn_class, present_classes, told
 from exoabm.viz.results.tissue import (
     Cells,
     Space,
@@ -149,12 +149,12 @@ class CommunicationData:
 
     def words(self, count: str) -> str:
         """One of ``COUNTS`` in words, with the name of these particles."""
-        return COUNTS[count].replace("vesicles", self.what).format(delivered_words(self.what))
+        return COUNTS[count].replace("vesicles", self.what).format(words_for(self.what).delivered)
 
     def meaning(self, count: str) -> str:
         """Meaning of a count, from the description of the table, with the name of these particles."""
         words = next(column.meaning for column in TABLES["edges"].columns if column.name == count)
-        return words.replace("vesicles", self.what).replace(OPENED, delivered_words(self.what))
+        return words.replace("vesicles", self.what).replace(OPENED, words_for(self.what).delivered)
 
     def amount(self, value: float, count: str) -> str:
         """A number of a count with its words."""

@@ -16,7 +16,7 @@ from exoabm.cargo import CargoClass
 from exoabm.output.cells import over_lives
 from exoabm.plot.scales import spaced
 from exoabm.state import OUTSIDE, Resolution
-from exoabm.vesicle import OPENED, PARTICLES, cargo_names
+from exoabm.vesicle import OPENED, PARTICLES, cargo_names, words_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -205,7 +205,7 @@ def cell_summary(model: ExosomeModel, birth: int) -> CellSummary | None:
         partners(incoming, donor, edges.donor),
         partners(outgoing, recipient, ids[edges.recipient]),
         tuple(_links(edges.donor, ids[edges.recipient], taken, incoming, outgoing)),
-        (classes[0].delivered if len(classes) == 1 else delivered_words("")).removeprefix("were "),
+        (classes[0].delivered if len(classes) == 1 else words_for("").delivered).removeprefix("were "),
         f"{_inherited(state, row)} {_unknown(state, edges.resolution)}".strip(),
         not state.follows_vesicles,
     )
@@ -333,11 +333,6 @@ def particle_classes(scenario: Scenario) -> tuple[ParticleClass, ...]:
         for each, words in PARTICLES.items()
         if kinds[each]
     )
-
-
-def delivered_words(name: str) -> str:
-    """The words for what the column ``delivered`` counts of particles of this name, or of several classes."""
-    return next((words.delivered for words in PARTICLES.values() if words.name == name), "were delivered")
 
 
 def common_name(scenario: Scenario) -> str:
