@@ -11,7 +11,7 @@ of the seeds are compared, with Welch's interval.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +20,14 @@ import numpy as np
 from exoabm.batch.execution.row_files import records
 from exoabm.batch.execution.rows import PLAN, Plan
 from exoabm.batch.execution.run_readouts import gather
-from exoabm.batch.sweeps.summary import varied_keys
+from exoabm.batch.sweeps.summary import varied_keys, written
 from exoabm.errors import InputError, command_line
 from exoabm.manifest import fault_list, faults, listed
 from exoabm.output.durable_files import atomic_folder, check_room, write_json
 from exoabm.output.run_folder import check_finished
 from exoabm.runs.provenance import differences
 from exoabm.scenario.loader import parse
+from exoabm.scenario.schema_fields import entries
 from exoabm.tables.run_tables import open_run
 from exoabm.tables.schema import arrow, words
 
@@ -44,8 +45,8 @@ SAME = 1e-12
 """Readouts that differ by no more than this share are the same."""
 MOST_LISTED = 5
 """Readouts that a warning names, and values of a key that are listed."""
-KEPT = "as it is"
-"""Stands for the value of a key in the scenario."""
+KEPT = "not given"
+"""Stands for the value of a key that a scenario does not give."""
 
 RowKey = tuple[tuple[tuple[str, str], ...], int]
 
@@ -55,7 +56,7 @@ class Side:
     """One of the two: its scenario, the readouts of its rows, and, of a run, the course of its metrics.
 
     ``arm`` are the keys that choose its rows, with their values; ``missing`` is how many rows of its sweep
-    are not on disk, or damaged.
+    are not on disk, or damaged. Numbers are in the unit of their parameter, and ``texts`` has them as given.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Side:
     version: str
     metrics: pa.Table | None
     missing: int = 0
+    texts: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def seeds(self) -> set[int]:
@@ -278,19 +280,27 @@ def _run(name: str, folder: Path) -> Side:
 def _sweep(name: str, folder: Path, arm: Mapping[str, str]) -> Side:
     """The rows of an arm, each under its values of the keys that the arm leaves open."""
     plan = Plan.read(folder)
-    varied = {v.key: v for v in varied_keys(plan)} if arm else {}
+    varied = {v.key: v for v in varied_keys(plan)}
     overrides = {row.name: dict(row.overrides) for row in plan.rows}
 
     def is_meant(given: Mapping[str, str], key: str) -> bool:
         return key in given and varied[key].same(given[key], arm[key])
+
+    texts: dict[tuple[str, str], str] = {}
+
+    def in_one_unit(given: Mapping[str, str]) -> dict[str, str]:
+        found = {key: varied[key].written(text) for key, text in given.items()}
+        for key, value in found.items():
+            texts.setdefault((key, value), given[key])
+        return found
 
     rows: dict[RowKey, Readouts] = {}
     there = 0
     for record in records(folder, plan):
         given, there = overrides[record["row"]], there + 1
         if record["state"] == "done" and all(is_meant(given, key) for key in arm):
-            rest = tuple(sorted((key, text) for key, text in given.items() if key not in arm))
-            rows[rest, record["seed"]] = record["readouts"]
+            rest = in_one_unit({key: text for key, text in given.items() if key not in arm})
+            rows[tuple(sorted(rest.items())), record["seed"]] = record["readouts"]
     waiting = len(plan.rows) - there
     if not rows and waiting:
         raise InputError(
@@ -301,34 +311,39 @@ def _sweep(name: str, folder: Path, arm: Mapping[str, str]) -> Side:
         known = dict.fromkeys(f"{k}={v}" for row in plan.rows for k, v in row.overrides if k in arm)
         hint = f" (there are: {', '.join(list(known)[:10])})" if known else ""
         raise InputError(f"{name}: no row of this arm{hint}")
-    return Side(name, plan.loaded(), dict(arm), rows, plan.duration_h, plan.version, None, waiting)
+    chosen = in_one_unit(arm)
+    return Side(name, plan.loaded(), chosen, rows, plan.duration_h, plan.version, None, waiting, texts)
 
 
 def _changed(a: Side, b: Side, common: list[RowKey]) -> dict[str, tuple[str, str]]:
     """Keys that differ between the compared rows, with both values: the pairs, or all if there are none."""
     found = differences(a.scenario, b.scenario)
-    of_a, of_b = (_values(side.arm, common or side.rows) for side in (a, b))
-    for key in dict.fromkeys([*of_a, *of_b]):
-        left, right = of_a.get(key, [KEPT]), of_b.get(key, [KEPT])
-        if set(left) != set(right):
-            found[key] = _listed(left), _listed(right)
-        elif KEPT not in left:
-            found.pop(key, None)  # no row has the value of its scenario
+    keys = {key: None for side in (a, b) for rest, _ in side.rows for key in {**side.arm, **dict(rest)}}
+    of_a, of_b = (_values(_own(side, keys), common or side.rows) for side in (a, b))
+    for key in keys:
+        found.pop(key, None)
+        if set(of_a[key]) != set(of_b[key]):
+            found[key] = _listed(a, key, of_a[key]), _listed(b, key, of_b[key])
     return found
 
 
-def _values(arm: Mapping[str, str], rows: Iterable[RowKey]) -> dict[str, list[str]]:
-    """Different values in these rows of each key that their arm sets or leaves open."""
-    points = [dict(rest) for rest, _ in rows]
-    keys = dict.fromkeys(key for each in points for key in each)
-    pooled = {key: list(dict.fromkeys(each.get(key, KEPT) for each in points)) for key in keys}
-    return pooled | {key: [value] for key, value in arm.items()}
+def _own(side: Side, keys: Iterable[str]) -> dict[str, str]:
+    """The value of each key where a row does not set it: of the arm, or of the scenario."""
+    found = {key: text for key, value in entries(side.scenario.scenario) if (text := written(value))}
+    return {key: side.arm.get(key, found.get(key, KEPT)) for key in keys}
 
 
-def _listed(values: list[str]) -> str:
-    """Values of a key over which an arm is averaged."""
-    more = f" and {len(values) - MOST_LISTED} more" if len(values) > MOST_LISTED else ""
-    return ", ".join(values[:MOST_LISTED]) + more + (" (mean of all)" if len(values) > 1 else "")
+def _values(own: dict[str, str], rows: Iterable[RowKey]) -> dict[str, list[str]]:
+    """Different values in these rows of each key, ``own`` where a row does not set it."""
+    points = [own | dict(rest) for rest, _ in rows]
+    return {key: list(dict.fromkeys(each[key] for each in points)) for key in own}
+
+
+def _listed(side: Side, key: str, values: list[str]) -> str:
+    """Values of a key over which an arm is averaged, as they were given."""
+    texts = [side.texts.get((key, value), value) for value in values]
+    more = f" and {len(texts) - MOST_LISTED} more" if len(texts) > MOST_LISTED else ""
+    return ", ".join(texts[:MOST_LISTED]) + more + (" (mean of all)" if len(texts) > 1 else "")
 
 
 def _lines(a: Side, b: Side, common: list[RowKey]) -> list[Line]:
@@ -414,7 +429,7 @@ def _warnings(a: Side, b: Side, common: list[RowKey], lines: list[Line]) -> list
         partly = ", ".join(f"{line.readout} ({line.lost:,})" for line in partial[:MOST_LISTED])
         more = f" and {len(partial) - MOST_LISTED} more" if len(partial) > MOST_LISTED else ""
         found.append(f"of {whole}, those with an undefined readout are omitted: {partly}{more}")
-    if a.hours != b.hours:
+    if not math.isclose(a.hours, b.hours):
         found.append(f"A ran for {a.hours:g} h and B for {b.hours:g} h")
     if a.version != b.version:
         found.append(f"A was made by exoabm {a.version} and B by {b.version}")

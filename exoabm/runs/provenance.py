@@ -114,10 +114,21 @@ def _values(loaded: LoadedScenario) -> dict[str, tuple[object, str]]:
     found: dict[str, tuple[object, str]] = {}
     for key, value in entries(loaded.scenario):
         if value is not None and not key.startswith("info."):
-            plain = plain_data(value)
-            text = str(plain["value"] if isinstance(plain, dict) and "value" in plain else plain)
-            found[key] = (float(value) if isinstance(value, Quantity) else text, text)
+            found[key] = _compared(value), _shown(value)
     return found
+
+
+def _compared(value: Any) -> object:
+    """Equal for equal values, however they were given."""
+    if isinstance(value, list):
+        return [_compared(each) for each in value]
+    return float(value) if isinstance(value, Quantity) else str(value)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
+    return str(plain_data(value)["value"] if isinstance(value, Quantity) else value)
 
 
 class Operation:

@@ -18,6 +18,7 @@ from exoabm.batch.sweeps.sweep import _reach, plan_sweep
 from exoabm.cli.batch_commands import _broken, _change
 from exoabm.errors import InputError
 from exoabm.runs.execute import run_to_folder
+from exoabm.runs.provenance import differences as changed_keys
 from exoabm.scenario.loader import load
 from exoabm.tables.run_tables import open_run
 from tests.batch.conftest import RATE
@@ -141,7 +142,7 @@ def test_keys_that_both_arms_vary_do_not_differ_between_pairs(sweep, tmp_path) -
 def test_values_of_many_rows_are_collected() -> None:
     """In one pass: where each row was compared with all, this took minutes."""
     rows = [((("key", str(i % 5_000)), ("other", "1")), i) for i in range(20_000)]
-    found = _values({"arm": "2"}, rows)
+    found = _values({"arm": "2", "key": "x", "other": "x"}, rows)
     assert found == {"key": [str(i) for i in range(5_000)], "other": ["1"], "arm": ["2"]}
 
 
@@ -248,3 +249,20 @@ def test_intervals_of_amounts_end_at_zero() -> None:
     np.testing.assert_array_equal(
         _reach(np.array([1.0, 1.0, -1.0]), np.array([3.0, 0.5, 3.0])), [[1.0, 0.5, 3.0], [3.0, 0.5, 3.0]]
     )
+
+
+def test_values_written_in_other_units_are_the_same(tmp_path) -> None:
+    """Rows of sweeps are paired by what their values are; so are values of scenarios, also in lists."""
+    given = {"domain.size": '["200 um", "200 um", "200 um"]', "domain.voxel": "20 um", RATE: "60 / h"}
+    again = {"domain.size": '["0.2 mm", "0.2 mm", "0.2 mm"]', "domain.voxel": "0.02 mm", RATE: "1 / min"}
+    assert not changed_keys(load("two_cells", given), load("two_cells", again))
+    for name, changes, texts in (("a", given, "60 / h,600 / h"), ("b", again, "1 / min,10 / min")):
+        plan = plan_sweep(load("two_cells", changes), [f"{RATE}={texts}"], seed=1, replicates=1, hours=0.1)
+        run_rows(plan, tmp_path / name)
+    run_to_folder(load("two_cells", again), tmp_path / "run", seed=plan.rows[0].seed, hours=0.1)
+    a, b, run = (str(tmp_path / name) for name in ("a", "b", "run"))
+    assert (compare(a, b).paired, compare(a, b).changed) == (2, {})
+    assert compare(f"{a}@{RATE}=60", f"{b}@{RATE}=1 / min").changed == {}
+    assert compare(run, f"{a}@{RATE}=60 / h").changed == {}
+    assert compare(run, f"{a}@{RATE}=600 / h").changed == {RATE: ("60 1/h", "600 / h")}
+    assert compare(a, f"{b}@{RATE}=10 / min").changed == {RATE: ("60 / h, 600 / h (mean of all)", "10 / min")}

@@ -40,6 +40,18 @@ ROUNDING = 1e-9
 Value = float | str | None
 
 
+def in_unit(value: float, unit: str) -> str:
+    """A number with its unit."""
+    return f"{value:.15g}" + (f" {unit}" if unit != "1" else "")
+
+
+def written(value: object) -> str:
+    """A value of a scenario as ``Varied.written`` has it; "" for none, and for lists."""
+    if isinstance(value, Quantity):
+        return in_unit(value.magnitude, value.parameter.unit)
+    return "" if value is None or isinstance(value, list) else str(value)
+
+
 @dataclass(frozen=True)
 class Varied:
     """A key that differs between rows: its column's name, its values as numbers where they are, its unit."""
@@ -60,6 +72,13 @@ class Varied:
     def value(self, text: str) -> float | str:
         """A value as in the tables, in the parameter's unit if it is a number."""
         return text if self.unit is None else to_internal(text, self.unit)[0]
+
+    def written(self, text: str) -> str:
+        """A value in the unit of the parameter, alike however it was given; as it is where no number."""
+        try:
+            return text if self.unit is None else in_unit(to_internal(text, self.unit)[0], self.unit)
+        except InputError:
+            return text
 
     def same(self, a: str, b: str) -> bool:
         """Whether two texts mean the same value, such as ``60`` and ``1 / min`` for one in 1/h."""
