@@ -7,6 +7,7 @@ import re
 import sys
 from importlib.resources import files
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ import pytest
 from exoabm.benchmarks import run_benchmark, vesicles, whole_runs
 from exoabm.benchmarks.class_load import FLUENT, SLOWEST
 from exoabm.benchmarks.fields import _explicit, _split, _World
+from exoabm.cli import console
+from exoabm.cli.service_commands import bench
 from exoabm.errors import InputError, NumericalError
 
 STUB = """#!/bin/sh
@@ -145,3 +148,18 @@ def test_the_load_of_a_class_is_judged_by_the_times_of_the_page() -> None:
     times = re.search(r"const FLUENT = (\d+), SLOWEST = (\d+);", page)
     assert times is not None
     assert [int(ms) / 1000 for ms in times.groups()] == [FLUENT, SLOWEST]
+
+
+def test_an_interrupted_benchmark_says_what_its_record_has(tmp_path: Path, monkeypatch) -> None:
+    """And of a record of before, to which nothing was added, no more than that it is whole."""
+    monkeypatch.setattr("exoabm.benchmarks.run_benchmark", Mock(side_effect=KeyboardInterrupt))
+    record = tmp_path / "record.json"
+    with pytest.raises(KeyboardInterrupt):
+        bench("run", record=record)
+    (remains,) = console._remains
+    assert remains() == console.NOTHING_REMAINS
+    record.write_text("{}")
+    assert remains() == f"{record} has every run that was complete"
+    with pytest.raises(KeyboardInterrupt):
+        bench("run", record=record)
+    assert console._remains[0]() == f"{record} holds nothing incomplete"

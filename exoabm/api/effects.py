@@ -143,7 +143,7 @@ class Comparison(Result):
         from exoabm.batch.compare import write
         from exoabm.output.durable_files import folder_errors
 
-        with folder_errors(Path(folder).parent):
+        with folder_errors(Path(folder).parent, Path(folder)):
             return write(self.found, Path(folder), overwrite=overwrite)
 
 

@@ -45,7 +45,7 @@ def save_folder(source: Path, to: Path, *, overwrite: bool = False) -> None:
         ours = {path.name for path in source.iterdir()} | {name.partition("/")[0] for name in listed(to)}
         results = to.is_dir() and {path.name for path in to.iterdir()} <= ours | {MANIFEST}
         check_new(to, overwrite=overwrite and results)
-    with folder_errors(to.parent), atomic_folder(to, overwrite=overwrite) as partial:
+    with folder_errors(to.parent, to), atomic_folder(to, overwrite=overwrite) as partial:
         copy(source, partial)
 
 
@@ -55,7 +55,7 @@ def saved_folder(to: Path, names: Collection[str], *, overwrite: bool = False) -
     from exoabm.output.durable_files import atomic_folder, check_room, folder_errors
 
     check_room(to, names, overwrite=overwrite)
-    with folder_errors(to.parent), atomic_folder(to, overwrite=overwrite) as partial:
+    with folder_errors(to.parent, to), atomic_folder(to, overwrite=overwrite) as partial:
         yield partial
 
 
@@ -64,7 +64,7 @@ def save_json(data: Any, to: Path, *, overwrite: bool = False) -> Path:
     from exoabm.output.durable_files import check_new, write_json, writing_into
 
     check_new(to, overwrite=overwrite and to.is_file())
-    with writing_into(to.parent):
+    with writing_into(to.parent, to):
         write_json(to, data)
     return to
 

@@ -318,6 +318,8 @@ def _sweep(name: str, folder: Path, arm: Mapping[str, str]) -> Side:
 def _changed(a: Side, b: Side, common: list[RowKey]) -> dict[str, tuple[str, str]]:
     """Keys that differ between the compared rows, with both values: the pairs, or all if there are none."""
     found = differences(a.scenario, b.scenario)
+    if math.isclose(a.hours, b.hours):
+        found.pop("clock.duration", None)  # which another number of hours replaced
     keys = {key: None for side in (a, b) for rest, _ in side.rows for key in {**side.arm, **dict(rest)}}
     of_a, of_b = (_values(_own(side, keys), common or side.rows) for side in (a, b))
     for key in keys:

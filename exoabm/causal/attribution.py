@@ -32,6 +32,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
+from exoabm.batch.execution.batch_folder import seal_batch
 from exoabm.batch.execution.row_files import records
 from exoabm.batch.execution.rows import Plan
 from exoabm.batch.execution.run_readouts import measure as readouts_of
@@ -40,6 +41,8 @@ from exoabm.batch.execution.workers import local
 from exoabm.causal.coalitions import groups_of, is_deterministic, replicates_of, row_without, runs_of
 from exoabm.cells.uptake import fate_probabilities
 from exoabm.errors import InputError, RunFailed
+from exoabm.manifest import MANIFEST, inside
+from exoabm.manifest import write as write_manifest
 from exoabm.output.durable_files import atomic_folder, check_room
 from exoabm.plot.scales import counted
 from exoabm.scenario.schema_cells import selected
@@ -205,10 +208,12 @@ def attribute(
     from exoabm.model import ExosomeModel
 
     if design == "adjoint":
-        check_room(out, {TABLES[TABLE].file, PICTURE}, overwrite=overwrite)
+        check_room(out, {TABLES[TABLE].file, PICTURE, MANIFEST}, overwrite=overwrite)
         exact = adjoint(ExosomeModel(loaded, seed=seed), readout, by=by, hours=hours)
         with atomic_folder(out, overwrite=overwrite) as partial:
-            return _written(exact, loaded, partial, "exact, without a run")
+            _written(exact, loaded, partial, "exact, without a run")
+            write_manifest(partial, list(inside(partial)))
+            return exact
     if design not in DESIGNS:
         raise InputError(f"design {design!r}: must be one of {', '.join(DESIGNS)}")
     loaded, model, readout = with_few_labels(loaded, readout, seed)
@@ -230,7 +235,10 @@ def attribute(
     found = {run: of_row[row.name] for run, row in rows.items()}
     n = len(replicates)
     sample = "exact" if certain and n == 1 else f"n = {n}"
-    return _written(_summed(found, groups, replicates, readout, design), loaded, out, sample)
+    summed = _summed(found, groups, replicates, readout, design)
+    _written(summed, loaded, out, sample)
+    seal_batch(out)
+    return summed
 
 
 def _summed(
@@ -288,7 +296,7 @@ def _table(
     return Attribution(readout, design, total, tuple(rows))
 
 
-def _written(found: Attribution, loaded: LoadedScenario, out: Path, sample: str) -> Attribution:
+def _written(found: Attribution, loaded: LoadedScenario, out: Path, sample: str) -> None:
     from exoabm.plot.effects import draw_attribution
     from exoabm.tables.parquet import write_table
     from exoabm.tables.schema import build
@@ -302,7 +310,6 @@ def _written(found: Attribution, loaded: LoadedScenario, out: Path, sample: str)
         title=f"{loaded.scenario.info.title}: effect on {found.readout}",
         caption=f"{found.disagreement()} Design: {found.design}; {sample}; {bars}.",
     )
-    return found
 
 
 def adjoint(

@@ -249,19 +249,21 @@ def _rows(found: dict[tuple[str, str, str, int], np.ndarray], types: list[str]) 
 
 
 def write(result: Paths, out: Path, title: str, overwrite: bool = False) -> None:
-    """Write ``paths.parquet`` and ``paths.png`` into a folder, whole or not at all.
+    """Write ``paths.parquet``, ``paths.png`` and ``manifest.json`` into a folder, whole or not at all.
 
     Raises
     ------
     InputError
         If it exists already, or holds something else.
     """
+    from exoabm.manifest import MANIFEST, inside
+    from exoabm.manifest import write as write_manifest
     from exoabm.output.durable_files import atomic_folder, check_room
     from exoabm.plot.effects import draw_paths
     from exoabm.tables.parquet import write_table
     from exoabm.tables.schema import build
 
-    check_room(out, {TABLES[TABLE].file, PICTURE}, overwrite=overwrite)
+    check_room(out, {TABLES[TABLE].file, PICTURE, MANIFEST}, overwrite=overwrite)
     columns = {name: [row[name] for row in result.rows] for name in result.rows[0]}
     total = sum(row["delivered"] for row in result.rows)
     with atomic_folder(out, overwrite=overwrite) as partial:
@@ -272,3 +274,4 @@ def write(result: Paths, out: Path, title: str, overwrite: bool = False) -> None
             title=f"{title}: deliveries by the number of cells in between",
             caption=f"{total:,.0f} deliveries, by recipient type; 0: directly from the first donor.",
         )
+        write_manifest(partial, list(inside(partial)))

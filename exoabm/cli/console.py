@@ -302,12 +302,12 @@ def state_what_is_kept(out: Path | None, *, overwrite: bool = False) -> None:
     _remains[:] = [remains]
 
 
-def state_what_remains(path: Path) -> None:
-    """On an interrupt, state whether the file or folder that the command makes is there."""
-    _remains[:] = [_rest_of(path)]
+def state_what_remains(path: Path, then: str = "is complete") -> None:
+    """On an interrupt, state whether the file or folder that the command makes is there; ``then`` it is."""
+    _remains[:] = [_rest_of(path, then)]
 
 
-def _rest_of(path: Path) -> Callable[[], str]:
+def _rest_of(path: Path, then: str = "is complete") -> Callable[[], str]:
     """A sentence on a path, where files and folders are put whole or not at all, for when it is called."""
 
     def standing() -> tuple[int, int] | None:
@@ -321,7 +321,7 @@ def _rest_of(path: Path) -> Callable[[], str]:
         now = standing()
         if now is None:
             return NOTHING_REMAINS
-        return f"{path} {'holds nothing incomplete' if now == before else 'is complete'}"
+        return f"{path} {'holds nothing incomplete' if now == before else then}"
 
     before = standing()
     return rest

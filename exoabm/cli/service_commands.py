@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from exoabm.cli.console import JsonOption, app, out, plain_table, print_json
+from exoabm.cli.console import JsonOption, app, out, plain_table, print_json, state_what_remains
 
 
 @app.command(rich_help_panel="Runs")
@@ -86,6 +86,10 @@ def bench(
     """
     from exoabm.benchmarks import run_benchmark
 
+    if record is not None:
+        state_what_remains(record, "has every run that was complete")
+    elif picture is not None:
+        state_what_remains(picture)
     report = run_benchmark(
         what,
         picture,

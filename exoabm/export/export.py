@@ -237,7 +237,7 @@ def export_format(
     module, _, name = fmt.writer.partition(":")
     write = getattr(importlib.import_module(module), name)
     placing = atomic_folder(to, overwrite=overwrite) if fmt.folder else atomic_file(to)
-    with writing_into(to.parent), placing as partial:
+    with writing_into(to.parent, to), placing as partial:
         given = (options or {},) if fmt.options else ()
         write(ExportedRun(source) if kind == RUN else source, partial, *given)
     return to
@@ -270,7 +270,7 @@ def export_run_scenario(run: Path, to: Path, *, overwrite: bool = False) -> list
     tables = tables_of(loaded)
     beside = {key: to.with_name(f"{to.stem}.{path.name}") for key, path in tables.items()}
     check_new(*beside.values(), overwrite=overwrite)
-    with writing_into(to.parent), together() as stack:
+    with writing_into(to.parent, to), together() as stack:
         for key, path in beside.items():
             folder = tables[key].is_dir()
             placing = atomic_folder(path, overwrite=overwrite) if folder else atomic_file(path)
@@ -287,7 +287,7 @@ def _write_scenario(loaded: LoadedScenario, to: Path, tables: dict[str, str], ov
         raise InputError(f"--to {to}: a scenario is written to a file whose name ends in .toml")
     data = loaded.resolved()
     data["layout"] |= tables
-    with writing_into(to.parent):
+    with writing_into(to.parent, to):
         write_whole(to, tomli_w.dumps(data).encode())
     return to
 

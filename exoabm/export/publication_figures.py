@@ -104,7 +104,7 @@ def draw_figure(
 
 
 def _write(page: Page, out: Path, dpi: float) -> None:
-    with writing_into(out.parent), atomic_file(out) as partial:
+    with writing_into(out.parent, out), atomic_file(out) as partial:
         save(page.figure, partial, out.suffix.lower(), dpi)
 
 

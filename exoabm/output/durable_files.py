@@ -81,7 +81,7 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     work = hidden / path.name
     try:
-        with folder_errors(path.parent):
+        with folder_errors(path.parent, path):
             work.mkdir(parents=True)
         with locked(hidden):
             yield work
@@ -99,13 +99,16 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def folder_errors(folder: Path) -> Iterator[None]:
-    """State errors of the file system, while a folder is made or written to, as errors of its user."""
+def folder_errors(folder: Path, target: Path | None = None) -> Iterator[None]:
+    """State errors of the file system, while a folder is made or written to, as errors of its user.
+
+    ``target`` is what is written, if that is not the folder itself.
+    """
     try:
         yield
     except OSError as error:
         if disk_full(error):
-            raise RunFailed(f"the disk is full; nothing was written to {folder}") from None
+            raise RunFailed(f"the disk is full; nothing was written to {target or folder}") from None
         first = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
         why = error.strerror or error
         if not first.is_dir():
@@ -114,10 +117,11 @@ def folder_errors(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def writing_into(folder: Path) -> Iterator[None]:
+def writing_into(folder: Path, target: Path | None = None) -> Iterator[None]:
     """A folder to write into, made with those above it where they are missing.
 
-    On failure the folders that were made are removed again where they are empty.
+    ``target`` is the file or folder that is written there, if it is one. On failure the folders that were
+    made are removed again where they are empty.
 
     Raises
     ------
@@ -128,7 +132,7 @@ def writing_into(folder: Path) -> Iterator[None]:
     """
     new = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
     try:
-        with folder_errors(folder):
+        with folder_errors(folder, target):
             folder.mkdir(parents=True, exist_ok=True)
             yield
     except BaseException:

@@ -101,12 +101,12 @@ class RunFolder:
         self._asked = path, overwrite
         self._lock: Lock | None = None
         self._made: os.stat_result | None = None
-        with folder_errors(self.path.parent):
+        with folder_errors(self.path.parent, self.path):
             self._check()
             self._old = standing(self.path)
 
     def __enter__(self) -> Self:
-        with folder_errors(self.path.parent):
+        with folder_errors(self.path.parent, self.path):
             try:
                 with signals_held():
                     self._begin()

@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from exoabm.physiology import reachable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -190,12 +192,14 @@ class Looks(NamedTuple):
     def beyond(self, state: State) -> float:
         """How far marks of cells reach beyond the sides of the domain, um.
 
-        That is where cells are now; where they move or divide, they may come to the sides.
+        That is where cells are now; where they move or divide, they may come to the sides. A cell counts as
+        one of the largest type into which it can transform.
         """
         if not len(state.cells):
             return 0.0
         kinds = zip(state.types, self.styles, strict=True)
-        reach = np.array([cell_type.diameter * max(style.role.reach, STAR) for cell_type, style in kinds])
+        own = np.array([cell_type.diameter * max(style.role.reach, STAR) for cell_type, style in kinds])
+        reach = np.array([own[list(reachable(state.types, {i}))].max() for i in range(len(own))])
         place, low, extent = state.cells.position[:, :2], state.domain.low[:2], state.domain.extent[:2]
         room = np.minimum(place - low, low + extent - place).min(axis=1)
         if not MOVING.isdisjoint(state.behaviors):

@@ -101,7 +101,7 @@ def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overw
         raise InputError(f"--out {to}: a scenario is written to a file whose name ends in .toml")
     check_new(to, overwrite=overwrite)
     text, recognized = scenario_of_labels(table, overrides, to.resolve().parent)
-    with writing_into(to.parent):
+    with writing_into(to.parent, to):
         write_whole(to, text)
     return recognized
 

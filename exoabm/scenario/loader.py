@@ -183,7 +183,7 @@ class LoadedScenario:
                 contents[beside], given[key] = table.read_bytes(), str(beside.resolve())
         check_new(*contents, overwrite=overwrite)
         contents[to] = self.changed(given).written().encode()
-        with writing_into(to.parent), together() as stack:
+        with writing_into(to.parent, to), together() as stack:
             for each, content in contents.items():
                 stack.enter_context(atomic_file(each)).write_bytes(content)
         return to

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import exoabm as xo
+from exoabm.batch.execution.batch_folder import verify
 from exoabm.errors import InputError
 
 mpl.use("Agg")
@@ -78,7 +79,8 @@ def test_an_attribution_has_the_rows_of_its_file(tmp_path: Path) -> None:
     exact = xo.causal("two_cells", "taken_up[exosome]", SMALL, design="adjoint", out=tmp_path / "exact")
     for _ in range(2):
         exact.save(tmp_path / "saved", overwrite=True)
-    assert len(list((tmp_path / "saved").iterdir())) == 2
+    assert len(list((tmp_path / "saved").iterdir())) == 3
+    assert not [fault for name in ("c", "copy", "exact", "saved") for fault in verify(tmp_path / name)]
     with pytest.raises(InputError, match="must be type or cell"):
         xo.causal("two_cells", "taken_up[exosome]", by="kind")
 
@@ -89,6 +91,7 @@ def test_paths_and_scores_are_drawn_and_saved(tmp_path: Path) -> None:
     assert sum(row["share"] for row in found.rows()) == pytest.approx(1)
     assert found.plot("recipient").patches[0].get_height() == pytest.approx(1)
     assert pq.read_table(found.save(tmp_path / "p") / "paths.parquet").num_rows == len(found.rows())
+    assert not verify(tmp_path / "p")
     with pytest.raises(InputError, match="did you mean 'recipient'"):
         found.plot("recipents")
     truth = run.export(tmp_path / "truth.h5ad")[0]

@@ -266,3 +266,13 @@ def test_values_written_in_other_units_are_the_same(tmp_path) -> None:
     assert compare(run, f"{a}@{RATE}=60 / h").changed == {}
     assert compare(run, f"{a}@{RATE}=600 / h").changed == {RATE: ("60 1/h", "600 / h")}
     assert compare(a, f"{b}@{RATE}=10 / min").changed == {RATE: ("60 / h, 600 / h (mean of all)", "10 / min")}
+
+
+def test_a_duration_that_hours_replaced_does_not_differ(tmp_path) -> None:
+    """Of a run of 1 h by its scenario and one by its hours, the scenario of the latter says 24 h."""
+    run_to_folder(load("two_cells", {"clock.duration": "60 min"}), tmp_path / "a", seed=1)
+    for name, hours in (("b", 1), ("c", 0.5)):
+        run_to_folder(load("two_cells"), tmp_path / name, seed=1, hours=hours)
+    a, b, c = (str(tmp_path / name) for name in "abc")
+    assert (compare(a, b).changed, compare(a, b).warnings) == ({}, [])
+    assert compare(a, c).warnings == ["A ran for 1 h and B for 0.5 h"]

@@ -155,6 +155,18 @@ def test_cells_that_come_to_the_sides_during_a_run_are_drawn_whole() -> None:
     assert looks.beyond(model.state) == room, "nothing jumps"
 
 
+def test_a_cell_counts_as_the_largest_type_into_which_it_can_transform() -> None:
+    """Or it would be cut off at the border where it has transformed."""
+    small = {"cell_type.donor.transformation": '{ into = "recipient", rate = "1e3 / h" }'}
+    place = {"layout.group.donor.points": "[[20, 100, 100]]", "cell_type.recipient.diameter": "40 um"}
+    model = ExosomeModel(load("two_cells", small | place), seed=1)
+    looks = Looks.of_state(model.state)
+    room = looks.beyond(model.state)
+    model.run(hours=1)
+    assert model.state.cells.type.tolist() == [1, 1]
+    assert looks.beyond(model.state) == room == pytest.approx(palette.STAR * 40 - 20)
+
+
 def test_types_of_another_scenario_have_their_own_colors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor do those of the same names that take no part as shipped, and would all be gray."""
     looks = Looks.of_state(ExosomeModel("relay", seed=1).state)
