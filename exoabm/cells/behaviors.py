@@ -178,6 +178,8 @@ def behavior(
     >>> round(float(sum(photons)), 9)
     6.0
     """
+    if not isinstance(name, str):
+        raise InputError(f"behavior {name!r}: the name must be a text")
     taken = {each.name for each in (*BUILT_IN, *_of_packages())}
     if name in taken:
         raise InputError(f"behavior {name!r}: there is a behavior of this name already")

@@ -11,15 +11,16 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exoabm.errors import ExoError, InputError
+from exoabm.errors import UNSEEN, ExoError, InputError
 from exoabm.manifest import inside
 from exoabm.output.durable_files import check_new, write_whole, writing_into
 from exoabm.output.run_folder import TABLE
 from exoabm.plot.scales import round_below
-from exoabm.readers.options import BYSTANDER
+from exoabm.readers.options import BYSTANDER, quoted
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import TABLE_SCENARIO, load, parse, scenario_of_table, sha256_of_tables
 from exoabm.scenario.placement import from_table
+from exoabm.state import ANY_CELL, OUTSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -137,6 +138,10 @@ def scenario_of_labels(table: Path, overrides: Mapping[str, str], home: Path) ->
     raw = tomllib.loads(scenario_of_table(table).decode())
     known = {each["name"]: each for each in raw["cell_type"]}
     first = raw["cell_type"][0]
+    for label in labels:
+        if found := UNSEEN.search(label):
+            code = f"U+{ord(found[0]):04X}"
+            raise InputError(f"{table}: the label {quoted(label)} has a control character, {code}; remove it")
     names = names_of_labels(labels)
     raw["cell_type"] = [{**known.get(placed.meaning[label], first), "name": names[label]} for label in labels]
     raw.pop("readout", None)  # it names types of the shipped table
@@ -183,7 +188,7 @@ def names_of_labels(labels: Iterable[str]) -> dict[str, str]:
         name = re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_")[:LONGEST_NAME] or "type"
         name = name if name[0].isalpha() else f"type_{name}"
         unique, n = name, 2
-        while unique in names.values() or unique == BYSTANDER:
+        while unique in names.values() or unique in (BYSTANDER, ANY_CELL, *OUTSIDE):
             unique, n = f"{name}_{n}", n + 1
         names[label] = unique
     return names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from exoabm.scenario.step_accuracy import coarse_processes, interval_warnings
 from exoabm.scenario.therapy_builder import administered_doses, dosed
 from exoabm.state import ANY_CELL, DOSE, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.engine import ENGINES
+from exoabm.transport.uptake_stencil import MAX_RADIUS
 from exoabm.vesicle import (
     VesicleKind,
     Vesicles,
@@ -97,6 +99,8 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
             "use capture = 'voxel' for tissue in which cells touch",
         )
         raise ScenarioError(loaded.name, [problem])
+    if not scenario.transport.at_membranes:
+        _check_resolution(loaded, domain, types, type_index)
     count = census(types, type_index)
     warnings = list(loaded.cautions)
     if placed is not None:
@@ -327,6 +331,22 @@ def _labels(
     if domain.opens_to_reservoir or not names:
         names, origin = [*names, RESERVOIR], [*origin, RESERVOIR]
     return Labels(resolution, tuple(names), tuple(origin), of_cell)
+
+
+def _check_resolution(
+    loaded: LoadedScenario, domain: Domain, types: tuple[CellType, ...], type_index: np.ndarray
+) -> None:
+    """Refuse cells, also those into which others transform, of more voxels than their stencils can have."""
+    for index in sorted(reachable(types, set(np.unique(type_index).tolist()))):
+        least = types[index].diameter / 2 / MAX_RADIUS
+        if domain.voxel < least:
+            problem = Problem(
+                "domain.voxel",
+                f"{domain.voxel:g} um",
+                f"too fine for a {types[index].name} with a diameter of {types[index].diameter:g} um",
+                f"use at least {math.ceil(1e3 * least) / 1e3:g} um",
+            )
+            raise ScenarioError(loaded.name, [problem])
 
 
 def census(types: tuple[CellType, ...], type_index: np.ndarray) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,11 @@ def test_the_table_of_a_sweep_is_the_mean_of_its_rows(made: xo.Sweep, tmp_path: 
         assert other.table.equals(made.table)
         assert other.results.equals(made.results)
     assert "12 runs" in made._repr_html_()
+
+
+def test_a_sweep_can_be_pickled(made: xo.Sweep) -> None:
+    """As a notebook, joblib or a pool of processes does."""
+    assert pickle.loads(pickle.dumps(made)).table.equals(made.table)
 
 
 def test_a_sweep_is_drawn_with_a_line_per_other_value_and_intervals(made: xo.Sweep) -> None:
@@ -214,6 +220,8 @@ def test_a_registered_behavior_is_told_and_not_sent_to_other_processes(
         xo.behavior("motility", unit="1", meaning="Twice.", allowed=(0, 1))
     with pytest.raises(InputError, match="the meaning must be a sentence"):
         xo.behavior("other", unit="1", meaning="no sentence", allowed=(0, 1))
+    with pytest.raises(InputError, match="the name must be a text"):
+        xo.behavior(5, unit="1", meaning="A number.", allowed=(0, 1))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("words", [[], ["--help"]])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from exoabm.domain import Face
-from exoabm.errors import InputError, ResourceError
+from exoabm.errors import InputError, ResourceError, ScenarioError
 from exoabm.output import vesicle_events
 from exoabm.scenario.builder import Blueprint, blueprint, build_state, census
 from exoabm.scenario.loader import load, parse, shipped
@@ -430,3 +430,21 @@ def test_an_engine_is_added_by_one_row(tmp_path: Path) -> None:
     first, *error = done.stdout.splitlines()
     assert first == "courier 10.0 0.0 10.0"
     assert "must be 'continuum', 'vesicles' or 'courier'" in error[-1]
+
+
+@pytest.mark.parametrize("donor", ["500 um", "362 um"])
+@pytest.mark.parametrize("point", [[85, 105, 105], [305, 305, 305]])
+def test_a_cell_of_too_many_voxels_is_refused_with_the_voxel_that_it_needs(donor, point) -> None:
+    """At a face and amid the domain, before the engine is made: what is valid can run."""
+    given = {"cell_type.donor.diameter": donor, "layout.group.donor.points": str([point])}
+    given |= {"domain.size": '["600 um", "600 um", "600 um"]'}
+    least = {"500 um": "13.889 um", "362 um": "10.056 um"}[donor]
+    with pytest.raises(ScenarioError, match=f"too fine for a donor .* {donor} .use at least {least}"):
+        blueprint(load("two_cells", given), seed=0)
+    for size in ("360 um", "30 um"):
+        blueprint(load("two_cells", given | {"cell_type.donor.diameter": size}), seed=0)
+    into = {"cell_type.donor.transformation": '{ into = "recipient" }', "cell_type.recipient.diameter": donor}
+    all_donors = {"layout.group.recipient.name": "b", "layout.group.b.cell_type": "donor"}
+    small = {"cell_type.donor.diameter": "15 um"}
+    with pytest.raises(ScenarioError, match="too fine for a recipient"):
+        blueprint(load("two_cells", given | into | all_donors | small), seed=0)

@@ -232,6 +232,10 @@ class Plan:
 
         return at
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the scenarios that are kept: with them a sweep could not be pickled."""
+        return {name: value for name, value in vars(self).items() if name != "_scenario_at"}
+
     def write(self, folder: Path) -> None:
         """Write ``plan.json``, whole or not at all."""
         text = json.dumps(self._plain() | {"sha256": self.sha256}, ensure_ascii=False, allow_nan=False)
