@@ -14,7 +14,7 @@ from exoabm.parameters import Quantity, format_citation
 from exoabm.plot.scales import spaced, words_of_key
 from exoabm.scenario.schema import Transport
 from exoabm.scenario.schema_cells import CellTypeTable, VesicleTable
-from exoabm.scenario.schema_fields import entries
+from exoabm.scenario.schema_fields import entries, of_comparators
 from exoabm.scenario.validation import unused_keys
 from exoabm.viz.results.svg import power
 
@@ -186,7 +186,8 @@ def spelled_out(words: str) -> str:
 def controls_of(loaded: LoadedScenario) -> dict[str, Control]:
     """Every control of a scenario, by dotted key, in the order of the file format."""
     scenario = loaded.scenario
-    found = (control for key, value in entries(scenario) for control in _control_of(key, value))
+    own = of_comparators(scenario)
+    found = (control for key, value in entries(scenario) for control in _control_of(key, value, own.get(key)))
     unused = unused_keys(scenario)
     return {control.key: control for control in found if control.key not in unused}
 
@@ -196,7 +197,8 @@ def changed(controls_of: Mapping[str, Control], pending: Mapping[str, str]) -> d
     return {k: v for k, v in pending.items() if k in controls_of and v != controls_of[k].applied}
 
 
-def _control_of(key: str, value: Any) -> Iterator[Control]:
+def _control_of(key: str, value: Any, declared: Parameter | None = None) -> Iterator[Control]:
+    """The control of a value, if it has one; ``declared`` is a declaration in place of its own."""
     head, _, last = key.rpartition(".")
     if key.startswith("layout.group.") and last == "count":
         name = head.rpartition(".")[2]
@@ -208,8 +210,8 @@ def _control_of(key: str, value: Any) -> Iterator[Control]:
             key, f"{spaced(name)} cells", "count", str(value), "cells", 1.0, 4.0 * value, about=about
         )
     elif isinstance(value, Quantity) and (key in _SHOWN or not key.startswith(_HIDDEN)):
-        low, high = _span(value)
-        parameter = value.parameter
+        parameter = declared or value.parameter
+        low, high = _span(parameter, value.magnitude)
         yield Control(
             key,
             _label(key),
@@ -230,9 +232,8 @@ def _control_of(key: str, value: Any) -> Iterator[Control]:
             yield Control(key, _label(key), "choice", value, choices=choices, about=about)
 
 
-def _span(value: Quantity) -> tuple[float, float]:
+def _span(parameter: Parameter, here: float) -> tuple[float, float]:
     """Ends of the slider: the published range, else a decade around the value, always around it."""
-    parameter, here = value.parameter, value.magnitude
     low, high = parameter.allowed
     if parameter.published is not None:
         low, high = parameter.published
@@ -258,8 +259,9 @@ def description(
         )
     named = [s.strip() for s in (source or ", ".join(parameter.source)).split(",")]
     yield "source", "; ".join(s if s == "assumed" else _cited(s).removesuffix(".") for s in named)
-    if note or parameter.note:
-        yield "note", note or parameter.note
+    stated = (note, parameter.note)  # the note of a default may be its meaning
+    if told := next((each for each in stated if each and each != parameter.meaning), ""):
+        yield "note", told
     yield "key", key
 
 

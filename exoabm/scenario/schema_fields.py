@@ -115,10 +115,15 @@ def cautions(scenario: Scenario) -> list[str]:
     return [f"{key}: {q.caution}" for key, q in quantities(scenario) if q.caution and key not in others]
 
 
-def of_comparators(scenario: Scenario) -> set[str]:
-    """Keys of comparators, to which the published range of vesicles does not apply."""
+def of_comparators(scenario: Scenario) -> dict[str, Parameter | None]:
+    """Keys of comparators, to which published ranges of vesicles do not apply, and their declarations."""
     own = ("diameter", "diffusivity", "half_life", "delivery_probability", "copies")
-    return {f"vesicle.{v.name}.{key}" for v in scenario.vesicle if v.comparator for key in own}
+    return {
+        f"vesicle.{v.name}.{key}": CATALOG.get(f"{v.comparator}_{key}")
+        for v in scenario.vesicle
+        if v.comparator
+        for key in own
+    }
 
 
 def quantities(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Quantity]]:

@@ -401,7 +401,7 @@ def _problems_of_responses(scenario: Scenario) -> Iterator[Problem]:
 
 
 def unused_keys(scenario: Scenario) -> set[str]:
-    """Dotted keys that the scenario does not use: rates of absent mechanisms, counts of listed points."""
+    """Dotted keys that no run reads: rates of absent mechanisms, counts of listed points, some diameters."""
     moved = {(row.cell_type, row.behavior) for row in scenario.response}
     each = scenario.transport.follows_vesicles
     found = {f"layout.group.{group.key}.count" for group in scenario.layout.group if group.points is not None}
@@ -417,4 +417,6 @@ def unused_keys(scenario: Scenario) -> set[str]:
             "saturation": bool(table.takes_up),
         }
         found |= {f"cell_type.{table.name}.{key}" for key, is_read in read.items() if not is_read}
+    # The diameter determines a diffusivity that is not given.
+    found |= {f"vesicle.{v.name}.diameter" for v in scenario.vesicle if v.diffusivity is not None}
     return found

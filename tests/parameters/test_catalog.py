@@ -196,6 +196,12 @@ def test_the_range_of_diffusivities_is_that_of_the_diameters():
     assert stokes_einstein(small / 1000) == pytest.approx(high, rel=1e-3)
 
 
+@pytest.mark.parametrize("molecule", ["free_drug", "soluble_factor"])
+def test_molecules_are_as_large_as_they_diffuse(molecule):
+    small, diffusivity = (CATALOG[f"{molecule}_{key}"].default for key in ("diameter", "diffusivity"))
+    assert stokes_einstein(small / 1000) == pytest.approx(diffusivity, rel=0.01)
+
+
 def test_the_viscosity_of_water_at_body_temperature():
     # patek2009, equation 2.3: eta = sum a_i (T / 300 K)^b_i in µPa s.
     a, b = (280.68, 511.45, 61.131, 0.45903), (-1.9, -7.7, -19.6, -40.0)

@@ -96,7 +96,7 @@ def test_a_blank_bin_is_refused_and_another_column_can_be_chosen():
 
 def test_sizes_in_um_are_seen():
     (wrong,) = fitted(read_sizes(CASES / "mixed/10-nta-units/in_um.csv"))
-    with pytest.raises(InputError, match=r"0\.09 nm lies outside the allowed 10 to 5000 nm"):
+    with pytest.raises(InputError, match=r"0\.09 nm lies outside the allowed 1 to 5000 nm"):
         check_allowed(wrong)
 
 

@@ -9,6 +9,7 @@ import shlex
 import pytest
 
 from exoabm.errors import InputError
+from exoabm.parameters.catalog import CATALOG
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.components.controls import _row
 from exoabm.viz.parameter_controls import SHARES, Control, changed, controls_of, span
@@ -43,6 +44,22 @@ def test_numbers_are_declared_parameters_with_unit_range_and_source(scenario: st
             assert words["source"]
             assert words[control.parameter.symbol] == control.parameter.meaning
             assert control.parameter.allowed[0] <= control.low < control.high <= control.parameter.allowed[1]
+
+
+def test_controls_of_a_comparator_say_what_is_declared_of_it() -> None:
+    """The ranges of vesicles stood at the free drug, whose diameter, which no run reads, had a control."""
+    found = controls_of(load("tumor_delivery"))
+    assert found["vesicle.vesicle.half_life"].parameter is CATALOG["half_life"]
+    for key in ("diffusivity", "half_life", "delivery_probability"):
+        control, declared = found[f"vesicle.free.{key}"], CATALOG[f"free_drug_{key}"]
+        assert control.parameter is declared
+        about = dict(control.about)
+        assert about[declared.symbol] == declared.meaning != about.get("note")
+        if declared.published is not None:
+            assert (control.low, control.high) == declared.published
+            assert about["plausible"] == span(declared.published, declared.unit)
+    assert "vesicle.free.diameter" not in found
+    assert "vesicle.nanoparticle.diameter" in found, "its diffusivity follows from it"
 
 
 @pytest.mark.parametrize("scenario", ["signaling", "production", "delivery_routes"])

@@ -162,7 +162,27 @@ def test_a_dose_has_a_curve_in_the_tissue_and_in_the_body() -> None:
     assert (plasma["name"], liver["name"]) == ("plasma", "liver")
     assert 0 < plasma["y"][-1] < 1
     assert liver["y"][-1] > 0
-    assert "set_free_dose" not in drawn, "nothing is set free in this body"
+    assert "set_free_dose" not in drawn, "molecules do not enter this tissue"
+
+
+@pytest.mark.parametrize("scenario", ["tumor_delivery", "delivery_routes", "exosome_vs_cell_therapy"])
+@pytest.mark.parametrize("route", ["intravenous", "subcutaneous"])
+def test_the_curves_of_a_dose_in_the_body_have_all_of_it(scenario: str, route: str) -> None:
+    """Lung, kidney, heart, the remainder of the body and free molecules had no curve."""
+    name = load(scenario).scenario.dose[0].name
+    model = ExosomeModel(scenario, seed=1, overrides={f"dose.{name}.route": route})
+    model.run(hours=4)
+    drawn = charts(model, Looks.of_state(model.state))
+    ends = {line["name"]: line["y"][-1] for line in curves(model, drawn[f"body_{name}"])}
+    assert sum(ends.values()) == pytest.approx(1.0)
+    assert ends["elsewhere"] > 0.05
+    assert ends["free molecules"] > 0.01
+    assert {"heart", "liver", "degraded or excreted"} < set(ends)
+    assert ends.get("depot", 0.0) > 0.1 or (route == "intravenous" and "depot" not in ends)
+    if scenario == "tumor_delivery":
+        places = {line["name"]: line["y"][-1] for line in curves(model, drawn[f"set_free_{name}"])}
+        assert sum(places.values()) == pytest.approx(ends["free molecules"])
+        assert places["elsewhere"] > places["heart"] > 0
 
 
 def test_what_a_dose_of_cells_brings_to_the_tissue_is_told_as_vesicles() -> None:

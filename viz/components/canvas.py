@@ -308,6 +308,6 @@ def Curves(session: Session, pulse: solara.Reactive[int], first: str = "") -> No
             x_least=min(1.0, session.end / 3600),
             x_most=session.end / 3600,
             y_least=1.0,
-            about=", ".join(line.column for line in plots[shown].lines),
+            about=", ".join(" + ".join((line.column, *line.plus)) for line in plots[shown].lines),
             alt=f"{plots[shown].title}, {plots[shown].y_label}: {latest}",
         )

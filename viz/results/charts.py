@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from exoabm.model import ExosomeModel
     from exoabm.plot.palette import Looks
     from exoabm.scenario.schema import Scenario
+    from exoabm.scenario.schema_therapy import Dosing
     from exoabm.state import State
     from exoabm.tables.readouts import Readout
     from exoabm.viz.setup import Prediction
@@ -39,16 +40,20 @@ _BY_TYPE = (
     ("cells", "Cells that live", "cells", "cells"),
 )
 """Curves by cell type, where the metrics have them: key, title, unit, and the quantity."""
-_ORGANS = {
-    "plasma": PLACES["delivered"][1],
-    "liver": WARM[0],
-    "spleen": COOL[0],
-    "target": COOL[1],
-    "lost": MUTED,
+_COMPARTMENTS = {
+    "plasma": ("plasma", PLACES["delivered"][1]),
+    "depot": ("depot", COOL[3]),
+    "liver": ("liver", WARM[0]),
+    "spleen": ("spleen", COOL[0]),
+    "heart": ("heart", WARM[1]),
+    "target": ("target", COOL[1]),
+    "lost": ("degraded or excreted", MUTED),
 }
-"""Where a dose is shown to be, with colors."""
-_ORGAN_NAMES = {"lost": "degraded or excreted"}
-"""Words for those whose key is not one."""
+"""Compartments of the body with a curve of their own, its name and its color."""
+_ELSEWHERE = ("elsewhere", COOL[2])
+"""Name and color of the curve of all others together."""
+_MOLECULES = ("free molecules", WARM[2])
+"""Name and color of the curve of the molecules that particles released, wherever they are."""
 _PLACES = {
     "free": COOL[3],
     "bound": WARM[1],
@@ -67,12 +72,16 @@ JUDGED = "judged"
 
 
 class Line(NamedTuple):
-    """A curve: its name, the column of the metrics, its color, and dashes if the color is another's too."""
+    """A curve: its name, the column of the metrics, its color, and dashes if the color is another's too.
+
+    ``plus`` are further columns, which are added to the first.
+    """
 
     name: str
     column: str
     color: str
     dash: str = ""
+    plus: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -197,9 +206,9 @@ def curves(
             "dash": dash,
             "bright": to_hex(rgb(color) + 0.4 * (1 - rgb(color))),
             "x": [row["time_h"] for row in rows if column in row],
-            "y": [row[column] for row in rows if column in row],
+            "y": [row[column] + sum(row[other] for other in plus) for row in rows if column in row],
         }
-        for name, column, color, dash in chart.lines
+        for name, column, color, dash, plus in chart.lines
     ]
 
 
@@ -300,15 +309,38 @@ def _doses(scenario: Scenario, row: Mapping[str, float]) -> dict[str, Chart]:
             ("body", "particle_share", of),
             ("set_free", "molecule_share", f"{of}, as molecules"),
         ):
-            organs = {organ: named(share, dose.name, organ) for organ in _ORGANS}
-            lines = tuple(
-                Line(_ORGAN_NAMES.get(organ, organ), organs[organ], color)
-                for organ, color in _ORGANS.items()
-                if organs[organ] in row
-            )
-            if lines and (free or key == "body"):
+            if named(share, dose.name, "plasma") in row and (free or key == "body"):
+                lines = _in_the_body(dose, share, row)
                 found[f"{key}_{dose.name}"] = Chart(title, f"share of the {whole}", lines)
     return found if doses else {}
+
+
+def _in_the_body(dose: Dosing, share: str, row: Mapping[str, float]) -> tuple[Line, ...]:
+    """Curves of a share of a dose in the body; compartments without one of their own as a sum.
+
+    Beside particles, with the free molecules in all compartments together.
+    """
+    columns = _by_compartment(dose, share, row)
+    if dose.route not in ("intraperitoneal", "subcutaneous"):
+        columns.pop("depot", None)  # which stays empty
+    found = [
+        Line(name, columns.pop(place), color)
+        for place, (name, color) in _COMPARTMENTS.items()
+        if place in columns
+    ]
+    sums = [(_ELSEWHERE, columns)]
+    if share != "molecule_share":
+        sums.append((_MOLECULES, _by_compartment(dose, "molecule_share", row)))
+    for (name, color), summed in sums:
+        first, *others = summed.values()
+        found.append(Line(name, first, color, plus=tuple(others)))
+    return tuple(found)
+
+
+def _by_compartment(dose: Dosing, share: str, row: Mapping[str, float]) -> dict[str, str]:
+    """The columns of a share of a dose, by compartment."""
+    read = {column: parse(column).names for column in row if column.startswith(f"{share}[")}
+    return {names[1]: column for column, names in read.items() if names[0] == dose.name}
 
 
 def _type(state: State, style: Style) -> Any:

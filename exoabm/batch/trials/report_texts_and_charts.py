@@ -126,7 +126,7 @@ def interval_text(each: Sweep, points: Sequence[Point]) -> str:
 def range_of(trial: Trial, each: Sweep) -> str:
     """The range of an assumption, its source, and the swept values."""
     parameter = each.base.parameter
-    if parameter.published is None or set(each.table.keys) & of_comparators(trial.scenario.scenario):
+    if parameter.published is None or set(each.table.keys) & of_comparators(trial.scenario.scenario).keys():
         return "; no published range, the values are stated by the scenario"
     low, high = parameter.published
     kind = "plausible" if parameter.how == "assumed" else "published"
