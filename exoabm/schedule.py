@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from exoabm.accounting.stage_records import Emissions, Returning, Sources, TransportResult, Turnover, Uptake
-from exoabm.accounting.step_checks import book_flows, check_complete, check_finite, close_step
+from exoabm.accounting.step_booking import book_flows, close_step
+from exoabm.accounting.step_checks import check_complete, check_finite
 from exoabm.cells.interventions import give, without_silenced
 from exoabm.cells.motility import move
 from exoabm.cells.responses import respond

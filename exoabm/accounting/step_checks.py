@@ -1,8 +1,4 @@
-"""Booking of a step, flows of vesicles, contacts and balances, and checks that its numbers are sound.
-
-Both engines are booked by the same functions: where vesicles are expected numbers, the events, the contact
-table and the table of single vesicles are empty.
-"""
+"""Checks that a step is complete, that its numbers are finite, and that no single vesicle is missing."""
 
 from __future__ import annotations
 
@@ -12,119 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.accounting.contact_table import MEMBRANE_COUNTS
 from exoabm.errors import NumericalError, RunFailed
-from exoabm.tables.declarations import COUNTED, Event
-from exoabm.vesicle import NON_CELL_ID, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from exoabm.accounting.stage_records import Sources, TransportResult, Uptake
     from exoabm.state import State
-
-
-def book_flows(state: State, sources: Sources, result: TransportResult, uptake: Uptake) -> None:
-    """Add the vesicles that entered or left the medium in a step.
-
-    emitted += released + dosed + entered + recycled
-    """
-    balance, released, dosed = state.balance, sources.released, sources.dosed
-    np.add.at(state.released, (released.cell, released.kind), released.count)
-    for emitted in (released, dosed):
-        np.add.at(balance.emitted, (emitted.kind, emitted.label), emitted.count)
-    np.add.at(balance.entered, (dosed.kind, dosed.label), dosed.count)
-    balance.entered += result.entered
-    balance.emitted += result.entered + uptake.recycled.sum(axis=0)
-    balance["cleared"][:] += result.cleared
-    balance["escaped"][:] += result.escaped
-
-
-def _book_stocks(state: State, free: np.ndarray) -> None:
-    """Set the vesicles in each place at the end of a step; ``free`` (K, L) are those in the medium."""
-    balance, vesicles, of_dead = state.balance, state.trafficking, state.lineage.totals
-    np.add(free, np.add.reduce(vesicles.returning), out=balance["free"])
-    np.add.reduce(vesicles.bound, out=balance["bound"])
-    np.add.reduce(vesicles.endosomal, out=balance["endosomal"])
-    for place in ("lysosomal", "recycled", "delivered"):
-        np.add(np.add.reduce(getattr(vesicles, place)), of_dead[place], out=balance[place])
-    state.waste_balance.held = float(state.cells.waste.sum())
-
-
-def _book_contacts(state: State, *, changed: bool) -> None:
-    """Count the events of single vesicles on and in cells, by donor and recipient; remove those gone."""
-    if not state.follows_vesicles:
-        return
-    _count_events(state)
-    if changed:
-        state.contacts.settle(state.cells.birth_id)
-    state.vesicles.remove(state.vesicles.rows(Status.GONE))
-
-
-def _check_number(state: State) -> None:
-    """Stop the run unless as many single vesicles are followed as are counted in the medium and at cells."""
-    counted = sum(float(state.balance[place].sum()) for place in ("free", "bound", "endosomal"))
-    if counted != len(state.vesicles):
-        raise NumericalError(
-            f"{len(state.vesicles):,} single vesicles are followed at {state.time / 3600:.6g} h, and "
-            f"{counted:,.0f} are counted in the medium, on cells and in endosomes"
-        )
-
-
-def _count_events(state: State) -> None:
-    happened = state.events.columns()
-    if not happened:
-        return
-    names = state.contacts.columns
-    counted = {Event[event.upper()]: column for event, column in COUNTED.items()} | MEMBRANE_COUNTS
-    column_of = np.full(len(Event), -1)
-    for event, name in counted.items():
-        column_of[event] = names.index(name) if name in names else -1
-    column = np.where(happened["recipient"] >= 0, column_of[happened["event"]], -1)
-    donor = happened["donor"]
-    if (donor < 0).any():
-        donor = np.where(donor >= 0, donor, NON_CELL_ID + happened["label"].astype(np.int64))
-    recipient, one = happened["recipient"], np.ones(len(column), np.int64)
-    brought = np.flatnonzero(happened["event"] == Event.DELIVERY)
-    row, cargo = np.nonzero(happened["copies"][brought])
-    row = brought[row]
-    for kind in range(len(state.kinds)):
-        mine = column if len(state.kinds) == 1 else np.where(happened["kind"] == kind, column, -1)
-        state.contacts.add(kind, donor, recipient, mine, one, happened["time"])
-        own = happened["kind"][row] == kind
-        at, what = row[own], cargo[own]
-        copies, time = happened["copies"][at, what], happened["time"][at]
-        state.contacts.add(kind, donor[at], recipient[at], len(COUNTED) + what, copies, time)
-
-
-def close_step(state: State, free: np.ndarray, dt: float, *, changed: bool) -> None:
-    """Book all stocks and contacts at the end of a step, advance the clock, and check the state.
-
-    Parameters
-    ----------
-    free : numpy.ndarray
-        Vesicles in the medium, (K, L).
-    dt : float
-        Length of the step, s.
-    changed : bool
-        Whether cells divided, died or changed type.
-
-    Raises
-    ------
-    NumericalError
-        If a number is not finite, or the balance of vesicles or of waste does not close, or single vesicles
-        are missing.
-    """
-    check_finite(state, state.time + dt)
-    _book_stocks(state, free)
-    _book_contacts(state, changed=changed)
-    state.time += dt
-    state.step += 1
-    state.balance.check(state.time)
-    state.waste_balance.check(state.time)
-    if state.follows_vesicles:
-        _check_number(state)
-
 
 HELD = "bound", "returning", "endosomal", "lysosomal", "recycled", "delivered"
 """Counts that enter the mass balance of every step, which detects a number that is not finite."""
@@ -157,6 +46,16 @@ def marked_if_incomplete(state: State) -> Iterator[None]:
     except BaseException:
         state.in_step = True
         raise
+
+
+def check_number(state: State) -> None:
+    """Stop the run unless as many single vesicles are followed as are counted in the medium and at cells."""
+    counted = sum(float(state.balance[place].sum()) for place in ("free", "bound", "endosomal"))
+    if counted != len(state.vesicles):
+        raise NumericalError(
+            f"{len(state.vesicles):,} single vesicles are followed at {state.time / 3600:.6g} h, and "
+            f"{counted:,.0f} are counted in the medium, on cells and in endosomes"
+        )
 
 
 def check_finite(state: State, time: float, *, wholly: bool = False) -> None:
