@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-ENDINGS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals of a user, a scheduler and a closed terminal that end a program, where the system has them."""
 SIGNALED = 128
 """Added to the number of a signal in the exit code."""
@@ -93,7 +93,7 @@ def end_process_on_signals() -> None:
 
 def answers() -> dict[int, Any]:
     """The present answer to each signal."""
-    return {number: signal.getsignal(number) for number in ENDINGS}
+    return {number: signal.getsignal(number) for number in SIGNALS}
 
 
 def answer_as(before: dict[int, Any]) -> None:
@@ -121,7 +121,7 @@ def ignore_signals() -> None:
 
 def _answer(how: Any) -> None:
     """Set the answer to each signal; one that is ignored from the start, as under ``nohup``, stays so."""
-    for number in ENDINGS:
+    for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, how)
 

@@ -112,12 +112,12 @@ Command = Callable[..., Outcome]
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Run a command through the entry point in this process; an error it lets through fails the test."""
     from exoabm.cli import main  # needs the package
-    from exoabm.interrupts import ENDINGS
+    from exoabm.interrupts import SIGNALS
 
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> Outcome:
-        handlers = {number: signal.getsignal(number) for number in ENDINGS}
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
         with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["exoabm", *map(str, arguments)])
             for owner, name in ((warnings, "showwarning"), (Console, "on_broken_pipe")):

@@ -21,7 +21,7 @@ from exoabm.cli.console import (
     state_what_remains,
 )
 from exoabm.errors import InputError
-from exoabm.export.formats import FORMATS, TABLES
+from exoabm.export.formats import FIGURES, FORMATS, TABLE_ENDINGS
 
 if TYPE_CHECKING:
     from exoabm.inference.score import Agreement, Report
@@ -50,7 +50,8 @@ def export(
     format_: Annotated[
         str | None,
         typer.Option(
-            "--format", help=f"{', '.join(TABLES)}, for a folder of tables (csv if not given); or one below."
+            "--format",
+            help=f"{', '.join(TABLE_ENDINGS)}, for a folder of tables (csv if not given); or one below.",
         ),
     ] = None,
     set_: Annotated[
@@ -148,7 +149,7 @@ def figure(
     what: Annotated[
         str,
         typer.Option(
-            help="matrix (vesicles by donor and recipient type), network, time (uptake by type) or distance."
+            help="; ".join(f"[bold]{name}[/]: {each.shows}" for name, each in FIGURES.items()) + "."
         ),
     ] = "matrix",
     measure: Annotated[

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
+import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,7 @@ from exoabm.batch.execution.row_files import ROWS, RUNS, SHARDS
 from exoabm.batch.execution.rows import PLAN
 from exoabm.errors import InputError
 from exoabm.export.exported_run import ExportedRun, kind_of
-from exoabm.export.formats import RUN, format_of
-from exoabm.export.formats import TABLES as ENDINGS
+from exoabm.export.formats import RUN, TABLE_ENDINGS, format_of
 from exoabm.export.pairs import long_tables
 from exoabm.manifest import MANIFEST, Fault, fault_list
 from exoabm.output.durable_files import (
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
     from exoabm.export.formats import Format
     from exoabm.scenario.loader import LoadedScenario
 
-FORMATS = tuple(ENDINGS)
 COLUMNS = "columns.json"
 """Meaning of the columns of all tables, for which most formats have no place."""
 INNER = frozenset({MANIFEST, PLAN, ROWS, RUNS, SHARDS, LOCK, JOURNAL})
@@ -134,9 +132,9 @@ def export_tables(
         If the disk fills.
     """
     operation = Operation("export", **{"with": made_with()})
-    if fmt not in FORMATS:
-        raise InputError(f"--format {fmt}: one of {', '.join(FORMATS)}")
-    if to.suffix in ENDINGS.values():
+    if fmt not in TABLE_ENDINGS:
+        raise InputError(f"--format {fmt}: one of {', '.join(TABLE_ENDINGS)}")
+    if to.suffix in TABLE_ENDINGS.values():
         raise InputError(f"--to {to}: tables are written into a folder; choose a name without {to.suffix}")
     faults = [fault for fault in verify(source) if fault.state != "foreign"]
     if faults and not partial:
@@ -145,7 +143,7 @@ def export_tables(
         raise InputError(f"--to {to} is the folder to be exported; choose another one")
     lost = {fault.name.split("/")[0] for fault in faults}
     parts = [path for path in sorted(source.iterdir()) if _is_part(path) and path.name not in lost]
-    suffix = ENDINGS[fmt]
+    suffix = TABLE_ENDINGS[fmt]
     tables = {path: to / (path.stem + suffix) for path in parts if path.suffix == ".parquet"}
     long, unmade = _long_tables(source, partial)
     faults += unmade
@@ -234,8 +232,7 @@ def export_format(
         raise InputError(f"--to {to} is inside the folder to be exported; choose another path")
     if os.path.lexists(to):
         _check_replaceable(to, fmt, overwrite)
-    module, _, name = fmt.writer.partition(":")
-    write = getattr(importlib.import_module(module), name)
+    write = pkgutil.resolve_name(fmt.writer)
     placing = atomic_folder(to, overwrite=overwrite) if fmt.folder else atomic_file(to)
     with writing_into(to.parent, to), placing as partial:
         given = (options or {},) if fmt.options else ()

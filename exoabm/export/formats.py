@@ -1,6 +1,6 @@
-"""Table of export formats of a run, a sweep or a trial.
+"""Tables of export formats and of figures for publication of a run, a sweep or a trial.
 
-It is data alone, so that the command line lists it without the libraries that write it.
+They are data alone, so that the command line lists them without the libraries that write or draw them.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from exoabm.errors import InputError, did_you_mean
 
-TABLES = {"csv": ".csv", "json": ".jsonl", "arrow": ".arrow", "numpy": ".npz"}
+TABLE_ENDINGS = {"csv": ".csv", "json": ".jsonl", "arrow": ".arrow", "numpy": ".npz"}
 """Formats of a whole folder, table by table, and the ending that its tables get there."""
 RUN, SWEEP, TRIAL = "run", "sweep", "trial"
 HERE = "exoabm.export"
@@ -130,9 +131,27 @@ FORMATS: tuple[Format, ...] = (
 )
 
 
+class Figure(NamedTuple):
+    """A row in the table of figures: what it shows, and ``module:function`` from a request to its page."""
+
+    shows: str
+    drawn_by: str
+
+
+FIGURES = {
+    "matrix": Figure("vesicles by donor and recipient type", f"{HERE}.publication_figures:matrix_figure"),
+    "network": Figure(
+        "vesicles as arrows between cells or types", f"{HERE}.publication_figures:network_figure"
+    ),
+    "time": Figure("uptake or delivery by type over time", f"{HERE}.publication_figures:time_figure"),
+    "distance": Figure("vesicles by distance from the donor", f"{HERE}.publication_figures:distance_figure"),
+}
+"""By the name that ``exoabm figure --what`` takes."""
+
+
 def names() -> tuple[str, ...]:
     """Values of ``--format``."""
-    return (*TABLES, *(each.name for each in FORMATS))
+    return (*TABLE_ENDINGS, *(each.name for each in FORMATS))
 
 
 def format_list(formats: Iterable[Format] = FORMATS) -> str:
@@ -151,7 +170,7 @@ def format_of(to: Path, name: str | None = None) -> Format | None:
         If there is none of that name or ending.
     """
     if name is not None:
-        if name in TABLES:
+        if name in TABLE_ENDINGS:
             return None
         found = next((each for each in FORMATS if each.name == name), None)
         if found is None:
@@ -167,7 +186,7 @@ def format_of(to: Path, name: str | None = None) -> Format | None:
     if fits:
         return fits[max(fits, key=len)]
     endings = [end for each in FORMATS for end in each.endings]
-    if to.suffix in TABLES.values():
+    if to.suffix in TABLE_ENDINGS.values():
         raise InputError(f"--to {to}: tables are written into a folder; choose a name without {to.suffix}")
     if to.suffix and not to.is_dir():
         raise InputError(

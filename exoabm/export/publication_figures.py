@@ -1,12 +1,14 @@
-"""Figures for publication from a run, a sweep or a trial: ``FIGURES`` registers each by its name."""
+"""Figures for publication from a run, a sweep or a trial; ``FIGURES`` in ``formats.py`` has their names."""
 
 from __future__ import annotations
 
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from exoabm.errors import InputError, did_you_mean
+from exoabm.export.formats import FIGURES
 from exoabm.export.publication_data import (
     MEASURES,
     FigureRequest,
@@ -30,7 +32,6 @@ from exoabm.plot.scales import number, percent
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from exoabm.export.type_exchange import RunWithEdges
@@ -81,7 +82,7 @@ def draw_figure(
     InputError
         If something is unknown, or there is nothing to draw.
     """
-    draw = _known("--what", what, FIGURES)
+    figure = _known("--what", what, FIGURES)
     measure = measure or ("delivered" if what == "distance" else "taken_up")
     _known("--measure", measure, MEASURES)
     check_format(out)
@@ -99,7 +100,7 @@ def draw_figure(
             f"choose some, as in '{exchange.source}@{example}'"
         )
     with styled():
-        page = draw(FigureRequest(exchange, measure, kind, width))
+        page: Page = pkgutil.resolve_name(figure.drawn_by)(FigureRequest(exchange, measure, kind, width))
         _write(page, out, dpi)
 
 
@@ -114,7 +115,8 @@ def _known(option: str, word: str, known: dict[str, Any]) -> Any:
     return known[word]
 
 
-def _matrix(request: FigureRequest) -> Page:
+def matrix_figure(request: FigureRequest) -> Page:
+    """Vesicles by donor and recipient type, as a matrix."""
     from exoabm.plot.matrices import Panel, matrix_page
 
     rows, columns = donors_and_recipients(request.exchange)
@@ -134,7 +136,8 @@ def _matrix(request: FigureRequest) -> Page:
     )
 
 
-def _network(request: FigureRequest) -> Page:
+def network_figure(request: FigureRequest) -> Page:
+    """Vesicles as arrows: of a run with cells over the tissue, else between types on a ring."""
     from exoabm.plot.networks import LEAST_SHARE, ring_page
 
     exchange = request.exchange
@@ -176,7 +179,8 @@ def _map(request: FigureRequest, run: RunWithEdges) -> Page:
     )
 
 
-def _time(request: FigureRequest) -> Page:
+def time_figure(request: FigureRequest) -> Page:
+    """Vesicles per cell of each type over time, or of one kind by all cells."""
     from exoabm.plot.curves import courses, curve_page, tidy, write_names
     from exoabm.plot.page import scale_of
 
@@ -212,7 +216,8 @@ def _time(request: FigureRequest) -> Page:
     return page
 
 
-def _distance(request: FigureRequest) -> Page:
+def distance_figure(request: FigureRequest) -> Page:
+    """Vesicles by the distance between donor and recipient."""
     from exoabm.plot.curves import bins_for, curve_page, distances, tidy, write_names
     from exoabm.plot.page import scale_of
 
@@ -262,12 +267,3 @@ def _distance(request: FigureRequest) -> Page:
     if several:
         write_names(page.panels[page.grid.columns - 1])
     return page
-
-
-FIGURES: dict[str, Callable[[FigureRequest], Page]] = {
-    "matrix": _matrix,
-    "network": _network,
-    "time": _time,
-    "distance": _distance,
-}
-"""By the name that ``exoabm figure --what`` takes: the function that draws it."""

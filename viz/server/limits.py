@@ -5,9 +5,9 @@ A class on one server has lower caps than one reader on a machine of their own; 
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
+import pkgutil
 import subprocess
 import sys
 import threading
@@ -190,7 +190,7 @@ def _main(module: str, name: str, file: str, limits: str) -> int:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
-    read = getattr(importlib.import_module(module), name)
+    read = pkgutil.resolve_name(f"{module}:{name}")
     try:
         read(Path(file), **json.loads(limits))
     except MemoryError:
