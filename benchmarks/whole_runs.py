@@ -149,7 +149,7 @@ def bench_run(
         rows.append(_row(case.name, {name: _medians(all_) for name, all_ in found.items()}))
         rows[-1]["rounds"] = len(found["this"])
         save(runs)
-    title = "Whole runs, medians of rounds" + " alternating with the other build" * bool(against)
+    title = "Whole runs, medians of rounds" + (" alternating with the other build" if against else "")
     return Report(title, tuple(rows[0]), rows)
 
 
@@ -358,7 +358,9 @@ def bench_scaling(
             runs.append({"varied": axis, "size": size, "foreseen": foreseen, **vars(one)})
             before = size, one
             save(runs)
-    title = "Whole runs by their size, one run each" + f"; without {', '.join(left_out)}" * bool(left_out)
+    title = "Whole runs by their size, one run each" + (
+        f"; without {', '.join(left_out)}" if left_out else ""
+    )
     return Report(title, tuple(rows[0]), rows, partial(_draw, runs))
 
 

@@ -63,11 +63,11 @@ OPENED = "opened to the cytosol"
 
 
 class Words(NamedTuple):
-    """Words for particles of a kind: their name, what ``delivered`` counts of them, and where those are."""
+    """Words for particles of a kind: their name, what ``delivered`` counts of them, and their label."""
 
     name: str
     delivered: str
-    place: str
+    label: str
 
 
 PARTICLES = {

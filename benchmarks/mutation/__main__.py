@@ -120,7 +120,7 @@ class Calls:
             near = {path.stem, *kernels_in(module)}
             for node, scope, _ in walk(module):
                 if isinstance(node, ast.FunctionDef):
-                    key = f"{path.relative_to(self.tree)}:{scope + '.' * bool(scope)}{node.name}"
+                    key = f"{path.relative_to(self.tree)}:{f'{scope}.' if scope else ''}{node.name}"
                     speaks[key] = set(product(near, names_in(node)))
                     if "njit" in " ".join(map(ast.unparse, node.decorator_list)):
                         kernels[path.stem, node.name] = key

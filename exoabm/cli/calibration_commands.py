@@ -212,7 +212,7 @@ def _print_fit(result: Fit) -> None:
     table.add_column("unit", no_wrap=True)
     for number in found.numbers:
         low, high = (f"{v:.4g}" for v in (number.low, number.high))
-        interval = f"{'<' * number.low_open}{low} to {'>' * number.high_open}{high}"
+        interval = f"{'<' if number.low_open else ''}{low} to {'>' if number.high_open else ''}{high}"
         table.add_row(escape(number.key), f"{number.value:.4g}", interval, escape(number.unit))
     out.print(table)
     measure = "standard deviations (1 is expected)" if result.given else "of the columns' size"

@@ -297,7 +297,7 @@ def state_what_is_kept(out: Path | None, *, overwrite: bool = False) -> None:
             return "with --out the runs would have been kept"
         if not out.is_dir():
             return NOTHING_REMAINS
-        return f"the same command{', without --overwrite,' * overwrite} resumes"
+        return f"the same command{', without --overwrite,' if overwrite else ''} resumes"
 
     _remains[:] = [remains]
 

@@ -287,7 +287,7 @@ def _memory(scenario: Scenario, domain: Domain, size: _Size, *, to_folder: bool 
         event_bytes = max(event_bytes + size.waiting * BYTES_PER_EVENT - PREVIEW_BYTES, 0.0)
         written = max(size.edges * BYTES_PER_EDGE_WRITTEN - PREVIEW_BYTES, 0.0)
     by_cell = fields and transport.provenance == "cell" and size.labels > len(scenario.cell_type)
-    merged = ", or transport.provenance = 'cell_type'" * by_cell
+    merged = ", or transport.provenance = 'cell_type'" if by_cell else ""
     parts = {
         "free memory, or run it on a larger machine": BASE_BYTES * to_folder,
         f"use larger voxels, or a smaller domain{merged}": grid_bytes,

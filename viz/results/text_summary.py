@@ -216,7 +216,7 @@ def _ending(scenario: Scenario, classes: tuple[ParticleClass, ...], kind: int) -
     own = next(each for each in classes if kind in each.kinds)
     present, name = present_kinds(scenario), scenario.vesicle[kind].name
     several = sum(scenario.vesicle[other].name in present for other in own.kinds) > 1
-    return f", {own.name}" * (len(classes) > 1) + f", {name}" * several
+    return (f", {own.name}" if len(classes) > 1 else "") + (f", {name}" if several else "")
 
 
 def _facts(state: State, row: int, classes: Iterable[ParticleClass]) -> Iterator[tuple[str, str]]:

@@ -136,7 +136,8 @@ def _report(outcome: Outcome) -> Report:
     warnings = summary.warnings()
     replicates = int(summary.n.max(initial=0))
     title = f"{plan.name}: {counted(len(summary.points), 'point')}, {counted(replicates, 'replicate')} each"
-    title += "; mean and 95 % interval, cut at 0" * (replicates > 1)
+    if replicates > 1:
+        title += "; mean and 95 % interval, cut at 0"
     plots = draw_sweep(summary, folder / PLOTS, title)
     content = {
         "scenario": plan.name,

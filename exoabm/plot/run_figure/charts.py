@@ -67,7 +67,7 @@ def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> N
     edges = np.cumsum([0 * hours, *(np.maximum(columns[p], 0) for p in shown)], axis=0)
     _frame(ax, hours, 1.02 * float(edges[-1].max()), scene.what)
     labels = []
-    inside = words_for(scene.what).place
+    inside = words_for(scene.what).label
     for place, low, high in zip(shown, edges[:-1], edges[1:], strict=True):
         words, color = palette.PLACES[place]
         words = inside if place == "delivered" else words
