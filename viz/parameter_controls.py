@@ -11,12 +11,11 @@ from pydantic import BaseModel
 
 from exoabm.errors import InputError
 from exoabm.parameters import Quantity, format_citation
-from exoabm.plot.scales import spaced, words_of_key
+from exoabm.plot.scales import power_of_ten, spaced, words_of_key
 from exoabm.scenario.schema import Transport
 from exoabm.scenario.schema_cells import CellTypeTable, VesicleTable
 from exoabm.scenario.schema_fields import entries, of_comparators
 from exoabm.scenario.validation import unused_keys
-from exoabm.viz.results.svg import power
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -278,7 +277,7 @@ def _bound(value: float) -> str:
         return f"{sign}∞"
     exponent = round(math.log10(size)) if size else 0
     if size and not 1e-3 <= size <= 1e4 and math.isclose(size, 10.0**exponent, rel_tol=1e-9):
-        return sign + power(exponent)
+        return sign + power_of_ten(exponent)
     return f"{sign}{size:,.10g}"
 
 

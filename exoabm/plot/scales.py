@@ -111,7 +111,12 @@ def counted(n: int, noun: str) -> str:
 
 
 def number(value: float, figures: int = 3) -> str:
-    """Significant figures, or all digits before the point; powers of ten from 10^7 on and below 10^-3."""
+    """Significant figures, or all digits before the point; powers of ten from 10^7 on and below 10^-3.
+
+    A dash where the value is not finite.
+    """
+    if not math.isfinite(value):
+        return "–"
     size = abs(value)
     if size == 0:
         return "0"
@@ -198,6 +203,11 @@ def tick_names(ticks: Sequence[float]) -> list[str]:
 def superscript(exponent: int) -> str:
     """An exponent in raised digits."""
     return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def power_of_ten(exponent: int) -> str:
+    """A power of ten on a logarithmic scale."""
+    return number(10.0**exponent) if -3 <= exponent <= 4 else f"10{superscript(exponent)}"
 
 
 def percent(share: float) -> str:

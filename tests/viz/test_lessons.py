@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
+from exoabm.plot.scales import number as in_page
 from exoabm.scenario.builder import blueprint
-from exoabm.viz.results.svg import number as in_page
+from exoabm.viz.drawings.lesson_instruments import INSTRUMENTS
 from exoabm.viz.results.text_summary import drawn_class
 from exoabm.viz.server.frames import loaded_deliveries
 from exoabm.viz.server.limits import LIMITS
 from exoabm.viz.teaching.lesson import LESSONS, Verdict, evaluate, read_number, runs_of
-from exoabm.viz.teaching.measures import INSTRUMENTS, accounts, outcome, received, spread
+from exoabm.viz.teaching.measures import accounts, outcome, received, spread
 from exoabm.viz.teaching.sheets import contained, key_values
 
 pytestmark = pytest.mark.slow

@@ -20,8 +20,8 @@ from exoabm.scenario.loader import load
 from exoabm.viz.components.canvas import walls
 from exoabm.viz.components.export_import import _Open, _Questions
 from exoabm.viz.components.widgets import AnswerWidget
+from exoabm.viz.drawings.communication_views import _placed
 from exoabm.viz.results.communication_data import CommunicationData
-from exoabm.viz.results.communication_views import _placed
 from exoabm.viz.server.frames import Scale as FieldScale
 from exoabm.viz.server.frames import _field, _shares
 from exoabm.viz.server.uploads import UploadFolder, read_table_upload

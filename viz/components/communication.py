@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import solara
 
 from exoabm.viz.components.widgets import Button, ChoiceWidget, PlotWidget, html
+from exoabm.viz.drawings.communication_views import VIEWS, tissue
+from exoabm.viz.drawings.svg import PAGE
 from exoabm.viz.results.communication_data import COUNTS, CommunicationData
-from exoabm.viz.results.communication_views import VIEWS, tissue
-from exoabm.viz.results.svg import PAGE
 from exoabm.viz.results.text_summary import CellSummary, Partner, many, present_classes, told
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def Cell(summary: CellSummary, on_close: Callable[[], None]) -> None:
 @solara.component
 def _Partners(how: str, rows: tuple[Partner, ...], summary: CellSummary, lines: str) -> None:
     expected = summary.expected
-    most, when = 8, "first encounter" + ", median" * expected
+    most, when = 8, "first encounter, median" if expected else "first encounter"
     names = {row.name.partition(", ")[0] for row in rows}
     whose = ", kind" if any(", " in row.name for row in rows) else ""
     partner = "cell" if all(row.cell for row in rows) else "source"

@@ -9,12 +9,12 @@ import solara
 
 from exoabm.errors import ExoError, InputError
 from exoabm.output.metrics import measure
+from exoabm.plot.scales import number
 from exoabm.scenario.builder import blueprint
 from exoabm.viz.components.canvas import Canvas
 from exoabm.viz.components.widgets import AnswerWidget, Button, ChoiceWidget, PlotWidget, html
 from exoabm.viz.parameter_controls import SHARES, Control, controls_of
 from exoabm.viz.results.charts import column_labels, default_column, final_readouts
-from exoabm.viz.results.svg import number
 from exoabm.viz.results.text_summary import PREPARING, run_summary, told
 from exoabm.viz.server.frames import Scale
 from exoabm.viz.server.session import SPEEDS, Session

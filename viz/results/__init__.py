@@ -1,1 +1,1 @@
-"""Results of a run as data, drawings, curves and text."""
+"""Results of a run on the page: its communication and curves as data, its files, and words."""

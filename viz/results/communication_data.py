@@ -21,12 +21,11 @@ from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.plot import palette
 from exoabm.plot.palette import Looks
-from exoabm.plot.scales import spaced
+from exoabm.plot.scales import number, spaced
 from exoabm.state import RESERVOIR
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.run_tables import Run
 from exoabm.vesicle import OPENED, words_for
-from exoabm.viz.results.svg import number
 from exoabm.viz.results.text_summary import drawn_class, present_classes, told
 from exoabm.viz.results.tissue import (
     Cells,

@@ -13,8 +13,8 @@ import pyarrow.csv
 
 from exoabm.errors import InputError, ResourceError
 from exoabm.runs.execute import draw_picture, run_to_folder
-from exoabm.viz.results.communication_views import VIEWS
-from exoabm.viz.results.svg import PRINT
+from exoabm.viz.drawings.communication_views import VIEWS
+from exoabm.viz.drawings.svg import PRINT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,10 +14,10 @@ from exoabm.errors import command_line
 from exoabm.scenario.loader import shipped
 from exoabm.viz.components.communication import drawing
 from exoabm.viz.components.widgets import AnswerWidget, Button, DownloadWidget, KeepWidget, html
+from exoabm.viz.drawings.lesson_instruments import INSTRUMENTS
 from exoabm.viz.server.classroom import CLASSROOM
 from exoabm.viz.setup import first_setup
 from exoabm.viz.teaching.lesson import LESSONS
-from exoabm.viz.teaching.measures import INSTRUMENTS
 from exoabm.viz.teaching.sheets import PRINTS, Progress, printed, to_html
 
 if TYPE_CHECKING:

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from exoabm.plot.scales import capitalized
-from exoabm.viz.results.svg import number
+from exoabm.plot.scales import capitalized, number
 from exoabm.viz.results.text_summary import told
 from exoabm.viz.setup import Data, Text, answer_of, first_setup, judged
 from exoabm.viz.teaching.measures import MEASURES

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.analysis.communication import PER_ML, distance_profile
 from exoabm.analysis.communication_graph import edges_of
 from exoabm.output.metrics import measure
-from exoabm.plot.palette import Looks
-from exoabm.plot.scales import linear, logarithmic, ticks
 from exoabm.tables.readouts import named
-from exoabm.viz.results.communication_data import CommunicationData
-from exoabm.viz.results.communication_views import VIEWS
-from exoabm.viz.results.svg import PAGE, WIDTH, drawing, label, line, message, number, power, tag
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exoabm.model import ExosomeModel
     from exoabm.state import State
-    from exoabm.viz.results.svg import Theme
 
 
 def accounts(model: ExosomeModel) -> dict[str, float]:
@@ -154,93 +146,6 @@ def _spread(values: np.ndarray) -> float:
     return 100 * float(values.std() / values.mean()) if len(values) and values.mean() > 0 else math.nan
 
 
-HEIGHT = 314.0
-LEFT, RIGHT, TOP, BOTTOM = 70.0, 526.0, 34.0, 220.0
-"""Of the axes; a tick label may be 60 wide, on a narrow page where letters are larger."""
-DECADES = 4
-
-
-def draw_spread(model: ExosomeModel, look: Theme = PAGE) -> str:
-    """Mean concentration against distance from the donor, and the mean square distance in words."""
-    state = model.state
-    distance, concentration = distance_profile(state, 0)
-    concentration = concentration * PER_ML
-    title = "Concentration against distance"
-    if not concentration.max() > 0:
-        return message(title, "Nothing has been released yet.", look, WIDTH, HEIGHT)
-    last = math.ceil(math.log10(concentration.max()))
-    first = last - DECADES
-    reach = float(distance.max())
-    seen = concentration >= 10.0**first
-
-    x_of = linear(0.0, reach, LEFT, RIGHT)
-    y_of = logarithmic(10.0**first, 10.0**last, BOTTOM, TOP)
-    parts = []
-    for exponent in range(first, last + 1):
-        y = y_of(10.0**exponent)
-        parts.append(tag("line", x1=LEFT, x2=RIGHT, y1=y, y2=y, stroke=look.rule))
-        parts.append(label(LEFT - 8, y + 4, power(exponent), look, text_anchor="end", fill=look.muted))
-    parts += _bottom([(x_of(t), number(t)) for t in ticks(0, reach, 6)], "distance to the donor (µm)", look)
-    points = [(x_of(d), y_of(c)) for d, c in zip(distance[seen], concentration[seen], strict=True)]
-    gaps = np.diff(np.flatnonzero(seen)) > 1  # rings without vesicles
-    starts = [0, *(np.flatnonzero(gaps) + 1).tolist(), len(points)]
-    parts += [line(points[a:b], stroke=look.accent, stroke_width=2) for a, b in pairwise(starts)]
-    parts += [tag("circle", cx=x, cy=y, r=2.4, fill=look.accent) for x, y in points]
-    parts.append(label(6, 14, "vesicles per mL", look, fill=look.muted))
-    square = mean_square_distance(state)
-    words = f"mean square distance ⟨r²⟩ = {square:,.0f} µm²"
-    parts.append(
-        label(
-            (LEFT + RIGHT) / 2, HEIGHT - 10, words, look, text_anchor="middle", font_size=15, font_weight=600
-        )
-    )
-    return drawing(WIDTH, HEIGHT, parts, title=title, words=words, look=look)
-
-
-def draw_sharing(model: ExosomeModel, look: Theme = PAGE) -> str:
-    """Share of all uptake that goes to the recipients that got most, against their number."""
-    got = np.sort(received(model.state))[::-1]
-    title = "How uptake is shared out"
-    if not got.sum() > 0:
-        return message(title, "Nothing has been taken up yet.", look, WIDTH, HEIGHT)
-    share = np.concatenate([[0.0], np.cumsum(got) / got.sum()])
-    part = np.linspace(0, 1, len(share))
-
-    def at(x: float, y: float) -> tuple[float, float]:
-        return LEFT + (RIGHT - LEFT) * x, BOTTOM - (BOTTOM - TOP) * y
-
-    parts = []
-    for tick in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
-        y = at(0, tick)[1]
-        parts.append(tag("line", x1=LEFT, x2=RIGHT, y1=y, y2=y, stroke=look.rule))
-        parts.append(label(LEFT - 8, y + 4, f"{100 * tick:.0f} %", look, text_anchor="end", fill=look.muted))
-    tenths = [(at(i / 10, 0)[0], f"{10 * i} %" if i % 2 == 0 else "") for i in range(11)]
-    parts += _bottom(tenths, "recipients, those that got most first", look)
-    parts += [tag("line", x1=x, x2=x, y1=TOP, y2=BOTTOM, stroke=look.rule) for x, _ in tenths]
-    parts.append(line([at(0, 0), at(1, 1)], stroke=look.muted, stroke_dasharray="4 4"))
-    parts.append(
-        line([at(x, y) for x, y in zip(part, share, strict=True)], stroke=look.accent, stroke_width=2.4)
-    )
-    parts.append(label(6, 14, "share of all uptake", look, fill=look.muted))
-    found = network(model)
-    lines = (
-        f"total {number(found['total'])}, mean {number(found['mean_got'])} per recipient",
-        f"spread: recipients {number(found['got_spread'])} %, donors {number(found['sent_spread'])} %",
-    )
-    words = "; ".join(lines)
-    parts += [
-        label((LEFT + RIGHT) / 2, HEIGHT - y, text, look, text_anchor="middle", font_weight=600)
-        for y, text in zip((32, 10), lines, strict=True)
-    ]
-    return drawing(WIDTH, HEIGHT, parts, title=title, words=words, look=look)
-
-
-def draw_network(model: ExosomeModel, look: Theme = PAGE) -> str:
-    """Who sent how much to whom: the strongest links over the tissue."""
-    links = CommunicationData.of_model(model, Looks.of_model(model))
-    return next(view for view in VIEWS if view.key == "network").draw(links, "taken_up", look)
-
-
 MEASURES: dict[str, Callable[[ExosomeModel], dict[str, float]]] = {
     "accounts": accounts,
     "outcome": outcome,
@@ -250,18 +155,3 @@ MEASURES: dict[str, Callable[[ExosomeModel], dict[str, float]]] = {
     "network": network,
 }
 """What a step can measure on a finished model."""
-
-INSTRUMENTS: dict[str, Callable[[ExosomeModel], str]] = {
-    "spread": draw_spread,
-    "sharing": draw_sharing,
-    "network": draw_network,
-}
-"""What a step can draw beside its question."""
-
-
-def _bottom(marks: list[tuple[float, str]], words: str, look: Theme) -> list[str]:
-    found = [label(x, BOTTOM + 21, text, look, text_anchor="middle", fill=look.muted) for x, text in marks]
-    return [
-        *found,
-        label((LEFT + RIGHT) / 2, BOTTOM + 42, words, look, text_anchor="middle", fill=look.muted),
-    ]

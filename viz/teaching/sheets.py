@@ -15,7 +15,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exoabm.viz.results.svg import number
+from exoabm.plot.scales import number
 from exoabm.viz.teaching.lesson import LESSONS, Lesson, Step, evaluate, runs_of
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _sheet(lesson: Lesson, step: Step, progress: Progress) -> str:
 def _key(lesson: Lesson, step: Step, progress: Progress) -> str:
     """What a teacher needs: the answer of one run, mistakes with replies, the explanation."""
     found = key_values()[f"{lesson.key}/{step.key}"]
-    unit = "percentage point" + "s" * (step.slack != 1) if step.unit == "%" else step.unit
+    unit = step.unit if step.unit != "%" else "percentage point" if step.slack == 1 else "percentage points"
     errors = [f"{100 * step.tolerance:g} % of it"] if step.tolerance else []
     errors += [f"{step.slack:g} {unit}".strip()] if step.slack else []
     counted = not step.tolerance and step.slack < 0.5  # the answer is a whole number

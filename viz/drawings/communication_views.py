@@ -12,29 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.plot.scales import linear, logarithmic, ticks
-from exoabm.viz.results.svg import (
-    PAGE,
-    WIDTH,
-    arrow,
-    drawing,
-    frame,
-    label,
-    line,
-    mark,
-    message,
-    number,
-    power,
-    tag,
-)
+from exoabm.plot.scales import linear, logarithmic, number, power_of_ten, ticks
+from exoabm.viz.drawings.svg import PAGE, WIDTH, arrow, drawing, frame, label, line, mark, message, tag
+from exoabm.viz.drawings.type_views import chord, chord_words, heatmap, heatmap_words, type_numbers
 from exoabm.viz.results.text_summary import ORIGINS, told
-from exoabm.viz.results.type_views import chord, chord_words, heatmap, heatmap_words, type_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from exoabm.viz.drawings.svg import Theme
     from exoabm.viz.results.communication_data import CommunicationData
-    from exoabm.viz.results.svg import Theme
     from exoabm.viz.results.tissue import Cells, Space
 
 MOST_ARROWS = 160
@@ -98,11 +85,10 @@ def tissue(cells: Cells, space: Space, got: np.ndarray, what: str = "vesicles", 
 def network_words(links: CommunicationData, count: str) -> str:
     """Description of the network."""
     if not (links.by_cell and links.any_donor):
-        why = f"This run {ORIGINS[links.resolution]}" if links.any_donor else f"No cell releases {links.what}"
-        how = (
-            " With “record donors: by donor cell” (Try it, More controls) a run shows the donors."
-            * links.any_donor
-        )
+        why, how = f"No cell releases {links.what}", ""
+        if links.any_donor:
+            why = f"This run {ORIGINS[links.resolution]}"
+            how = " With “record donors: by donor cell” (Try it, More controls) a run shows the donors."
         return f"{why}, so no arrow joins two cells; larger cells of a stronger color received more.{how}"
     start, end, value = links.between(count)
     own = _own(links, count)
@@ -158,7 +144,7 @@ def strength(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
     for exponent in range(first, last + 1):
         y = y_of(10.0**exponent)
         parts.append(tag("line", x1=left, x2=right, y1=y, y2=y, stroke=look.rule))
-        parts.append(label(left - 8, y + 4, power(exponent), look, text_anchor="end", fill=look.muted))
+        parts.append(label(left - 8, y + 4, power_of_ten(exponent), look, text_anchor="end", fill=look.muted))
     faint = {"text_anchor": "middle", "fill": look.muted}
     parts += [label(x_of(t), bottom + 18, number(t), look, **faint) for t in ticks(0, reach, 6)]
     parts.append(label((left + right) / 2, height - 8, f"distance to {to} (µm)", look, text_anchor="middle"))

@@ -1,4 +1,4 @@
-"""Drawings as SVG text: elements, paths, scales, and colors that follow the page.
+"""Drawings as SVG text: elements, paths, and colors that follow the page.
 
 A drawing has one of two themes: ``PAGE`` takes its colors from the CSS variables of the page, light or dark;
 ``PRINT`` contains them, for saved files.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.plot import palette, scales
+from exoabm.plot import palette
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -98,16 +98,6 @@ def mark(role: palette.Role, x: float, y: float, diameter: float, **attributes: 
         return tag("circle", cx=x, cy=y, r=diameter / 2, **attributes)
     corners = role.polygon() * (diameter, -diameter) + (x, y)
     return tag("polygon", points=" ".join(f"{a:.1f},{b:.1f}" for a, b in corners), **attributes)
-
-
-def number(value: float) -> str:
-    """A number as in all figures; a dash where it is not finite."""
-    return scales.number(value) if math.isfinite(value) else "–"
-
-
-def power(exponent: int) -> str:
-    """A power of ten, for a logarithmic scale."""
-    return number(10.0**exponent) if -3 <= exponent <= 4 else f"10{scales.superscript(exponent)}"
 
 
 def frame(width: float, height: float, look: Theme) -> str:

@@ -10,28 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.plot.scales import shorten
+from exoabm.plot.scales import number, shorten
+from exoabm.viz.drawings.svg import PAGE, WIDTH, drawing, label, mark, message, polar, ribbon, ring, tag
 from exoabm.viz.results.communication_data import named
-from exoabm.viz.results.svg import (
-    PAGE,
-    WIDTH,
-    drawing,
-    label,
-    mark,
-    message,
-    number,
-    polar,
-    ribbon,
-    ring,
-    tag,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from exoabm.plot.palette import Style
+    from exoabm.viz.drawings.svg import Theme
     from exoabm.viz.results.communication_data import CommunicationData
-    from exoabm.viz.results.svg import Theme
 
 LETTER = 7.2
 """Width of a letter, at most."""

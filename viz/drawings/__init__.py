@@ -1,0 +1,1 @@
+"""Drawings of the page as SVG text: communication, and what lessons show beside a question."""
