@@ -29,6 +29,7 @@ from exoabm.physiology import (
     reachable,
 )
 from exoabm.scenario.schema_cells import selected
+from exoabm.scenario.schema_fields import record_of
 from exoabm.streams import Purpose
 from exoabm.vesicle import PARTICLES, DeliveryRoute, VesicleKind, enough_classes
 
@@ -68,17 +69,12 @@ def vesicle_kinds(scenario: Scenario, cargos: tuple[Cargo, ...]) -> tuple[Vesicl
         if free is None:
             free = mean_diffusivity(v.diameter, v.diameter_gsd, medium.viscosity, medium.temperature)
         kinds.append(
-            VesicleKind(
+            record_of(
+                VesicleKind,
+                v,
                 name=v.name,
-                diameter=float(v.diameter),
-                diameter_gsd=float(v.diameter_gsd),
                 diffusivity=float(free),
                 decay_rate=math.log(2) / v.half_life,
-                unbinding_rate=float(v.unbinding_rate),
-                internalization_rate=float(v.internalization_rate),
-                processing_rate=float(v.processing_rate),
-                recycling_probability=float(v.recycling_probability),
-                delivery_probability=float(v.delivery_probability),
                 delivery_route=DeliveryRoute(v.delivery_route),
                 particles=PARTICLES[v.comparator].name,
                 size_classes=classes_of(v),
@@ -116,27 +112,18 @@ def cell_types(
         if t.waste is not None:
             carrier = names.index(t.waste.vesicle)
             copies = sum(c.copies for c in kinds[carrier].cargo if c.role is CargoClass.WASTE)
-            waste = WasteMetabolism(
-                float(t.waste.production),
-                float(t.waste.lysosomal_rate),
-                float(t.waste.export_rate),
-                carrier,
-                copies,
-                float(t.waste.saturation),
-            )
+            waste = record_of(WasteMetabolism, t.waste, vesicle=carrier, copies=copies)
         types.append(
-            CellType(
+            record_of(
+                CellType,
+                t,
                 name=t.name,
-                diameter=float(t.diameter),
                 secretion=SecretionMode(t.secretion),
                 releases=None if t.releases is None else names.index(t.releases),
-                release_rate=float(t.release_rate),
-                ilvs_per_mvb=float(t.ilvs_per_mvb),
                 uptake_rate=rate,
                 receptors=receptors,
                 waste=waste,
                 becomes=None if t.transformation is None else numbers[t.transformation.into],
-                persistence=float(t.persistence),
                 attraction=attraction(t, kinds),
                 pathway=pathway(t, kinds),
                 pools=pools(t, kinds, cargos),
@@ -256,14 +243,14 @@ def responses(scenario: Scenario, names: tuple[str, ...], cargos: tuple[Cargo, .
         "vesicle": [table.name for table in scenario.vesicle],
     }
     return tuple(
-        Response(
+        record_of(
+            Response,
+            row,
             cell_type=types.index(row.cell_type),
             signal=row.word,
             of=index[SIGNALS[row.word].of].index(row.of) if row.of else -1,
             behavior=names.index(row.behavior),
             raises=row.increases is not None,
-            half_max=float(row.half_max),
-            hill=float(row.hill),
             maximum=float(row.to),
         )
         for row in scenario.response
@@ -294,12 +281,7 @@ def gifts(scenario: Scenario, cargos: tuple[Cargo, ...]) -> tuple[Gift, ...]:
     """The active rows of ``[[give]]``."""
     index = [cargo.name for cargo in cargos]
     return tuple(
-        Gift(
-            _chosen(scenario, selected(row.to)[1][0]),
-            index.index(row.cargo),
-            float(row.copies),
-            float(row.time),
-        )
+        record_of(Gift, row, to=_chosen(scenario, selected(row.to)[1][0]), cargo=index.index(row.cargo))
         for row in scenario.give
         if row.active
     )
@@ -391,12 +373,8 @@ def pathway(table: CellTypeTable, kinds: tuple[VesicleKind, ...]) -> MvbPathway 
     if not sorting:
         assert table.releases is not None
         sorting = [(names.index(table.releases), 1.0)]
-    return MvbPathway(
-        secretory_fraction=float(table.mvb.secretory_fraction),
-        fate_rate=float(table.mvb.fate_rate),
-        initial=None if table.mvb.number is None else float(table.mvb.number),
-        sorting=tuple(sorting),
-    )
+    initial = None if table.mvb.number is None else float(table.mvb.number)
+    return record_of(MvbPathway, table.mvb, initial=initial, sorting=tuple(sorting))
 
 
 def pools(
@@ -407,14 +385,10 @@ def pools(
     number = {cargo.name: c for c, cargo in enumerate(cargos)}
     copies = {(kind.name, cargo.name): cargo.copies for kind in kinds for cargo in kind.cargo}
     return tuple(
-        CargoPool(
+        record_of(
+            CargoPool,
+            held,
             cargo=number[held.cargo],
-            initial=float(held.initial),
-            production=float(held.production),
-            replication=float(held.replication),
-            capacity=float(held.capacity),
-            clearance=float(held.clearance),
-            export=float(held.export),
             vesicle=None if held.vesicle is None else names.index(held.vesicle),
             copies=0.0 if held.vesicle is None else copies[held.vesicle, held.cargo],
         )
@@ -425,15 +399,7 @@ def pools(
 def attraction(table: CellTypeTable, kinds: tuple[VesicleKind, ...]) -> Attraction | None:
     """Chemotaxis of a cell type, if it has one."""
     names = [kind.name for kind in kinds]
-    if table.climbs is not None:
-        return Attraction(names.index(table.climbs.vesicle), Sense.GRADIENT, float(table.climbs.half_max))
-    if table.follows is not None:
-        kind = names.index(table.follows.vesicle)
-        return Attraction(
-            vesicle=kind,
-            sense=Sense.CAPTURES,
-            half_max=float(table.follows.half_max),
-            hill=float(table.follows.hill),
-            memory=float(table.follows.memory),
-        )
+    for sensed, sense in ((table.climbs, Sense.GRADIENT), (table.follows, Sense.CAPTURES)):
+        if sensed is not None:
+            return record_of(Attraction, sensed, vesicle=names.index(sensed.vesicle), sense=sense)
     return None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -72,6 +72,16 @@ class Table(BaseModel):
             return Quantity.read(item, parameter)
 
         return read(value)
+
+
+Record = TypeVar("Record")
+
+
+def record_of(record: type[Record], table: BaseModel, **given: Any) -> Record:
+    """A record of a process: each field that is not given has the number of the same name in the table."""
+    names = {field.name for field in fields(record)} - given.keys()  # type: ignore[arg-type]
+    numbers = {name: getattr(table, name, None) for name in names}
+    return record(**{key: float(n) for key, n in numbers.items() if isinstance(n, Quantity)}, **given)
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_\-]{0,63}$")]

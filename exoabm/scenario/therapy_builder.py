@@ -11,6 +11,7 @@ import numpy as np
 from exoabm.domain import SIDES
 from exoabm.errors import Problem, ScenarioError
 from exoabm.parameters.catalog import ORGANS
+from exoabm.scenario.schema_fields import record_of
 from exoabm.scenario.schema_therapy import Separation
 from exoabm.streams import Purpose
 from exoabm.therapy.manufacturing import Process, SeparationStep
@@ -153,7 +154,9 @@ def _dose(loaded: LoadedScenario, state: State, table: Dosing) -> Dose:
     if DoseMetric(table.measure) is DoseMetric.CELLS:
         loss = math.log(2) / table.therapeutic_half_life
         product = CellProduct(float(table.release_rate), loss, float(table.cell_antigen))
-    dose = Dose(
+    dose = record_of(
+        Dose,
+        table,
         name=table.name,
         schedule=schedule,
         route=Route(table.route),
@@ -166,9 +169,7 @@ def _dose(loaded: LoadedScenario, state: State, table: Dosing) -> Dose:
         influx=0.0,
         molecule_influx=0.0,
         patch=1.0,
-        bioavailability=float(table.bioavailability),
         antigen=float(table.protein_per_particle * table.relative_immunogenicity),
-        foreignness=float(table.foreignness),
         product=product,
     )
     return dose if dose.route is Route.TISSUE else _through_body(loaded, state, table, dose)
@@ -232,50 +233,38 @@ def _subject(body: Any, dose: Dosing, streams: Streams) -> tuple[Body, Formulati
         "heart": float(body.heart_permeability) * leak,
     }
     organs = tuple(
-        Organ(
-            name,
-            float(table.volume),
-            float(table.flow),
-            float(table.phagocytes) * phagocytes,
-            permeability.get(name, 0.0),
+        record_of(
+            Organ,
+            table,
+            name=name,
+            phagocytes=float(table.phagocytes) * phagocytes,
+            permeability=permeability.get(name, 0.0),
         )
         for name in ORGANS
         for table in [getattr(body, name)]
     )
-    formulation = Formulation(
+    formulation = record_of(
+        Formulation,
+        dose,
         molecular=dose.molecular,
-        carrier_uptake=float(dose.carrier_uptake),
         decay_rate=math.log(2) / dose.organ_half_life,
         leak_rate=math.log(2) / dose.leak_half_life,
-        cargo_return=float(dose.cargo_return),
-        partition=float(dose.partition),
         hepatic_clearance=float(dose.hepatic_clearance) * hepatic,
-        renal_clearance=float(dose.renal_clearance),
         absorption_rate=math.log(2) / dose.absorption_half_life * absorption,
         drainage_rate=math.log(2) / dose.drainage_half_life,
     )
-    made = Body(
-        float(body.plasma_volume),
-        organs,
-        float(body.basal_clearance) * basal,
-        float(body.distribution_volume),
-        float(body.exchange_flow),
-    )
-    return made, formulation
+    cleared = float(body.basal_clearance) * basal
+    return record_of(Body, body, organs=organs, basal_clearance=cleared), formulation
 
 
 def _host(table: Any) -> Immunity:
-    return Immunity(
-        antigen_half=float(table.antigen_half),
+    return record_of(
+        Immunity,
+        table,
         antigen_loss=math.log(2) / table.antigen_half_life,
         innate_rate=1.0 / table.innate_time,
-        expansion=float(table.expansion),
-        contraction=float(table.contraction),
         naive=float(table.naive_precursors),
         primed=float(table.memory_precursors),
-        memory_rate=float(table.memory_rate),
-        initial_memory=float(table.initial_memory),
-        kill_rate=float(table.kill_rate),
     )
 
 
@@ -289,25 +278,20 @@ def _process(scenario: Scenario, table: Any, streams: Streams) -> Process:
     factor = traits(streams, float(table.variability), len(names) * len(table.chain), first=16)
     factor = factor.reshape(len(table.chain), len(names))  # the n-th time that a step is taken, in row n
     steps = tuple(
-        SeparationStep(
-            name,
-            float(each.recovery) ** float(factor[table.chain[:i].count(name), names.index(name)]),
-            float(each.removal),
-            float(each.time),
+        record_of(
+            SeparationStep,
+            each,
+            name=name,
+            recovery=float(each.recovery) ** float(factor[table.chain[:i].count(name), names.index(name)]),
+            duration=float(each.time),
         )
         for i, name in enumerate(table.chain)
         for each in [getattr(table, name)]
     )
-    return Process(
-        cells=float(table.cells),
+    return record_of(
+        Process,
+        table,
         harvest_time=float(scenario.clock.duration),
         protein_rate=float(table.protein_per_cell),
         steps=steps,
-        storage_time=float(table.storage_time),
-        storage_loss=float(table.storage_loss),
-        dose=float(table.dose),
-        labor_cost=float(table.labor_cost),
-        expansion_cost=float(table.expansion_cost),
-        seed_cells=float(table.seed_cells),
-        doubling_time=float(table.doubling_time),
     )
