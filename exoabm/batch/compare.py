@@ -28,7 +28,7 @@ from exoabm.output.run_folder import check_finished
 from exoabm.runs.provenance import differences
 from exoabm.scenario.loader import parse
 from exoabm.scenario.schema_fields import entries
-from exoabm.tables.run_tables import open_run
+from exoabm.tables.run_tables import Run
 from exoabm.tables.schema import arrow, words
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def _run(name: str, folder: Path) -> Side:
     if damage:
         raise InputError(f"{folder} cannot be read as a run: {fault_list(damage)}")
     try:
-        run = open_run(folder)
+        run = Run(folder)
         about, summary, metrics = run.about, run.summary, run.metrics
         last = metrics.slice(metrics.num_rows - 1).to_pylist()[0]
         found = gather(last, summary["communication"])

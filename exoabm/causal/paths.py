@@ -25,7 +25,7 @@ from exoabm.scenario.builder import kinds_and_types
 from exoabm.scenario.cell_builder import behaviors_in_use, cargo_of, responses
 from exoabm.scenario.loader import load
 from exoabm.tables.declarations import TABLES
-from exoabm.tables.run_tables import open_run
+from exoabm.tables.run_tables import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +92,7 @@ def paths(folder: str | Path) -> Paths:
         If the run has no single vesicles, nothing was delivered, or cells pass on cargo in another way than
         by recycling and by a release rate that answers to a cargo.
     """
-    run = open_run(folder)
+    run = Run(folder)
     scenario = load(folder).scenario
     events = run.need("events").to_pandas()
     if not events.vesicle.notna().any():

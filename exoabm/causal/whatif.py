@@ -29,7 +29,7 @@ from exoabm.scenario.step_accuracy import ROUNDING, steps_around
 from exoabm.scenario.step_changes import check_step_changes
 from exoabm.streams import Streams
 from exoabm.tables.declarations import RUN_TABLES, WHOLE
-from exoabm.tables.run_tables import Run, open_run
+from exoabm.tables.run_tables import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -156,7 +156,7 @@ def whatif(
         asked: dict[str, Any] = {"silence": silence, "block": block, "give": give, "at": at, "seed": seed}
         asked |= {"from_h": start.time / 3600, "start": start.note, "moved": moved}
         about = _compare(partial, asked, changed.scenario)
-    return WhatIf(out, open_run(out / AS_IS), open_run(out / CHANGED), about)
+    return WhatIf(out, Run(out / AS_IS), Run(out / CHANGED), about)
 
 
 def _moved(
@@ -193,7 +193,7 @@ def _compare(out: Path, asked: dict[str, Any], scenario: Scenario) -> dict[str, 
     """Write the differences of both runs, the picture and the summary, which is returned."""
     from exoabm.plot.effects import draw_whatif
 
-    a, b = open_run(out / AS_IS), open_run(out / CHANGED)
+    a, b = Run(out / AS_IS), Run(out / CHANGED)
     (out / DIFFERENCE).mkdir()
     for table in RUN_TABLES:
         found = difference(a, b, table)

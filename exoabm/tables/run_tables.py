@@ -177,14 +177,3 @@ class Run:
         if not isinstance(found, dict):
             raise InputError(f"{self.name}/{name} cannot be read: it is no table of keys")
         return found
-
-
-def open_run(folder: str | Path) -> Run:
-    """A finished run, whose parts are read when they are asked for; see ``Run``.
-
-    Raises
-    ------
-    InputError
-        If the folder holds no run, or one whose tables have another version.
-    """
-    return Run(folder)

@@ -20,7 +20,7 @@ from exoabm.errors import InputError
 from exoabm.runs.execute import run_to_folder
 from exoabm.runs.provenance import differences as changed_keys
 from exoabm.scenario.loader import load
-from exoabm.tables.run_tables import open_run
+from exoabm.tables.run_tables import Run
 from tests.batch.conftest import RATE
 
 UPTAKE = "cell_type.recipient.uptake_rate"
@@ -56,7 +56,7 @@ def test_two_runs_differ_by_what_was_changed(runs) -> None:
     found = compare(str(runs / "a"), str(runs / "b"))
     assert found.changed == {RATE: ("60 / h", "120 / h")}
     assert (found.paired, found.warnings) == (1, [])
-    a, b = (open_run(runs / n).metrics["free[exosome]"][-1].as_py() for n in "ab")
+    a, b = (Run(runs / n).metrics["free[exosome]"][-1].as_py() for n in "ab")
     free = line(found, "free[exosome]")
     assert (free.a, free.b, free.difference, free.half) == (a, b, b - a, None)
     assert free.relative == (b - a) / a
@@ -81,7 +81,7 @@ def test_another_seed_is_told(runs) -> None:
 def test_the_difference_curve_is_b_minus_a(runs, tmp_path) -> None:
     found = compare(str(runs / "a"), str(runs / "b"))
     table = difference_table(found).to_pandas()
-    a, b = (open_run(runs / n).metrics.to_pandas() for n in "ab")
+    a, b = (Run(runs / n).metrics.to_pandas() for n in "ab")
     assert list(table["time_h"].unique()) == list(a["time_h"])
     expected = b["cleared[exosome]"] - a["cleared[exosome]"]
     assert table[table.readout == "cleared[exosome]"]["difference"].tolist() == list(expected)

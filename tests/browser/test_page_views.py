@@ -21,7 +21,7 @@ from PIL import Image
 
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
-from exoabm.tables.run_tables import open_run
+from exoabm.tables.run_tables import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ def test_files_parse_and_agree(paused: Any, tmp_path: Path) -> None:
     zipfile.ZipFile(io.BytesIO(download(paused, "Run folder (ZIP)"))).extractall(tmp_path)
     table = pq.read_table(tmp_path / "run" / "edges.parquet").to_pydict()
     assert [float(row["taken_up"]) for row in links] == table["taken_up"]
-    stored = open_run(tmp_path / "run").metrics.to_pylist()
+    stored = Run(tmp_path / "run").metrics.to_pylist()
     assert float(metrics[-1]["free[exosome]"]) == stored[-1]["free[exosome]"]
 
 

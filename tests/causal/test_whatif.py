@@ -22,7 +22,7 @@ from exoabm.runs.branches import start_of
 from exoabm.runs.execute import resume_run, run_to_folder
 from exoabm.scenario.loader import load, parse
 from exoabm.tables.declarations import BALANCE
-from exoabm.tables.run_tables import open_run
+from exoabm.tables.run_tables import Run
 
 VESICLES = {"transport.engine": "vesicles"}
 
@@ -113,7 +113,7 @@ def test_twins_from_a_kept_checkpoint_are_those_from_the_start(kept, tmp_path):
     one, other = (contents(tmp_path / name) for name in ("whole", "short"))
     assert len(one) > 60
     assert one == other
-    operations = open_run(tmp_path / "short" / "changed").about["operations"]
+    operations = Run(tmp_path / "short" / "changed").about["operations"]
     assert [(row["operation"], row["from_h"]) for row in operations] == [("run", 0), ("branch", 1.5)]
     assert faults(kept) == faults(tmp_path / "short" / "changed") == [], "nothing was changed or is missing"
     (kept / "checkpoints" / "5400s.npz").write_bytes(b"")
@@ -167,9 +167,7 @@ def test_a_model_of_a_checkpoint_goes_on_as_the_run(kept, monkeypatch):
     other = ExosomeModel.from_checkpoint(kept / "checkpoints" / "5400s.npz")
     assert "the checkpoint was made with arithmetic" in other.warnings[-1]
     assert silent[0].state.released[0] < first.state.released[0]
-    assert (
-        first.metrics["taken_up[exosome]"].iloc[-1] == open_run(kept).metrics["taken_up[exosome]"][-1].as_py()
-    )
+    assert first.metrics["taken_up[exosome]"].iloc[-1] == Run(kept).metrics["taken_up[exosome]"][-1].as_py()
 
 
 def test_a_failed_twin_replaces_nothing_and_keeps_its_records(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.errors import NumericalError, ResourceError
 from exoabm.scenario.loader import parse
-from exoabm.tables.run_tables import open_run
+from exoabm.tables.run_tables import Run
 
 BODY = """
 info = { title = "growth" }
@@ -58,7 +58,7 @@ def test_the_command_ends_with_4_and_keeps_what_was_recorded(command, tmp_path) 
     about = json.loads((tmp_path / "r.failed" / "run.json").read_text())
     assert about["exit_state"] == "failed"
     assert "max_cells" in about["error"]
-    cells = open_run(tmp_path / "r.failed").metrics["cells[a]"].to_pylist()
+    cells = Run(tmp_path / "r.failed").metrics["cells[a]"].to_pylist()
     assert cells[0] == 4
     assert 30 < cells[-1] <= 40
 

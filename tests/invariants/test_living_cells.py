@@ -20,7 +20,7 @@ from exoabm.output.cells import lineage_table
 from exoabm.runs.execute import resume_run, run_to_folder
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.streams import Purpose
-from exoabm.tables.run_tables import open_run
+from exoabm.tables.run_tables import Run
 from exoabm.transport import boundary_resistance as mirrors
 from exoabm.transport import boundary_resistance as openings
 from exoabm.transport import boundary_stencil as beside
@@ -278,7 +278,7 @@ def test_a_run_folder_tells_the_whole_story(engine: str, tmp_path: Path) -> None
     born = lineage["mother"].notna()
     assert (lineage["cell"] == np.arange(len(lineage))).all()
     assert (lineage["mother"][born] < lineage["cell"][born]).all()
-    metrics = open_run(run).metrics.to_pandas()
+    metrics = Run(run).metrics.to_pandas()
     last = metrics.iloc[-1]
     assert last["divisions[donor]"] + last["divisions[taker]"] == born.sum()
     assert last["deaths[donor]"] + last["deaths[taker]"] == lineage["died_s"].notna().sum()

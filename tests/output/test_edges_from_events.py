@@ -16,7 +16,7 @@ from exoabm.analysis.communication_graph import COUNTS
 from exoabm.errors import InputError
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, parse
-from exoabm.tables.run_tables import open_run
+from exoabm.tables.run_tables import Run
 
 RELAYS = {
     "transport.engine": "vesicles",
@@ -42,7 +42,7 @@ def summary(run: Path) -> dict:
 
 
 def test_the_edge_table_row_for_row(run: Path) -> None:
-    found, kept = rebuild(run), open_run(run)
+    found, kept = rebuild(run), Run(run)
     made, copies = found["edges"], kept.edges_by_cargo
     assert made.schema.equals(kept.edges.schema)
     assert made.drop_columns("distance_um").to_pylist() == kept.edges.drop_columns("distance_um").to_pylist()
@@ -200,7 +200,7 @@ def test_what_no_cell_sent_is_told_alike(tmp_path: Path, way: dict[str, str]) ->
     run_to_folder(loaded, out, seed=1)
     kept = pq.read_table(out / "edges.parquet")
     edges = kept.to_pandas()
-    metrics = open_run(out).metrics.to_pandas().iloc[-1]
+    metrics = Run(out).metrics.to_pandas().iloc[-1]
     taken_up = metrics["taken_up[exosome]"] + metrics["taken_up[ectosome]"]
     assert edges.taken_up.sum() == pytest.approx(taken_up, rel=1e-9)
     assert edges.encountered.sum() > edges.taken_up.sum()

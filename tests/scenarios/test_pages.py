@@ -23,7 +23,7 @@ from exoabm.output.metrics import measure
 from exoabm.parameters import references
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, shipped
-from exoabm.tables.run_tables import open_run
+from exoabm.tables.run_tables import Run
 
 ROOT = Path(__file__).parents[2]
 PAGES = {name: path.with_suffix(".md") for name, path in shipped().items()}
@@ -336,7 +336,7 @@ def test_the_events_of_a_vesicle_in_the_readme(counted: Path, monkeypatch: pytes
     recipients = ["" if np.isnan(cell) else f"{cell:.0f}" for cell in life.recipient]
     rows = zip(life.event, hours, life.donor.astype(int).astype(str), recipients, strict=True)
     assert [tuple(row) for row in table(text(README), "event")[1:]] == list(rows)
-    cargo = open_run(counted / "runs" / "each").vesicle_cargo.to_pandas()
+    cargo = Run(counted / "runs" / "each").vesicle_cargo.to_pandas()
     assert cargo[cargo.vesicle == life.vesicle.iloc[0]].copies.tolist() == [2]
 
 
@@ -346,7 +346,7 @@ def test_the_counts_that_the_pages_quote(counted: Path) -> None:
     summary = json.loads((counted / "runs" / "each" / "summary.json").read_text())
     (found,) = summary["mass_balance"].values()
     assert not misprinted({names.get(c, c): n for c, n in zip(head, row, strict=True)}, found)
-    run = open_run(counted / "runs" / "each")
+    run = Run(counted / "runs" / "each")
     events, copies = run.events.to_pandas(), run.vesicle_cargo.to_pandas().set_index("vesicle").copies
     told = events[events.event == "delivery"]
     empty, reached = (copies[told.vesicle] == 0).sum(), told.recipient.nunique()

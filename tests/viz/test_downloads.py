@@ -20,7 +20,7 @@ from exoabm.manifest import faults
 from exoabm.output.run_folder import FILES
 from exoabm.plot.palette import Looks
 from exoabm.scenario.loader import load, parse
-from exoabm.tables.run_tables import open_run
+from exoabm.tables.run_tables import Run
 from exoabm.viz.results import files
 from exoabm.viz.results.communication_data import CommunicationData
 from exoabm.viz.server.film import FRAMES, LEAST_WIDTH, ROW, decode, gif
@@ -35,7 +35,7 @@ def read(data: bytes) -> dict[str, list]:
 
 
 def test_tables_are_those_of_the_run_folder(model: ExosomeModel, folder: Path) -> None:
-    run = open_run(folder)
+    run = Run(folder)
     for data, stored in ((files.metrics_csv(model), run.metrics), (files.edges_csv(model), run.edges)):
         found = read(data)
         for name, column in stored.to_pydict().items():

@@ -22,7 +22,7 @@ from exoabm.parameters import CATALOG
 from exoabm.readers.file_formats import open_sheet
 from exoabm.readers.options import COMMA, NUMBER, TableOptions, decimal_comma, quoted
 from exoabm.readers.table import texts_of
-from exoabm.tables.run_tables import open_run
+from exoabm.tables.run_tables import Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -115,7 +115,7 @@ def read_table(path: Path, censored: str | None = None) -> Table:
     if censored not in (None, *CENSORED):
         raise InputError(f"--censored {censored}: one of {', '.join(CENSORED)}")
     if path.is_dir():
-        series = open_run(path).metrics
+        series = Run(path).metrics
         return Table(path, {name: np.asarray(series[name].cast("float64")) for name in series.column_names})
     sheet = open_sheet(
         path, TableOptions(format="auto" if path.suffix == ".parquet" else "csv"), MAX_BYTES, MAX_ROWS
