@@ -4,7 +4,7 @@
 # Guess: max_steps = 10 makes at most ten steps, as its name and a loop of ten calls of step do.
 # Seen: eleven. The last row of results is one step later than that of the loop: in a model with a step of one hour,
 #   11 h instead of 10 h. Mesa 3.5.1 (Python 3.12 or newer) makes ten, so that one script gives other results there.
-# Consequence here: docs/mesa.md states both, and tests/test_mesa.py reads the number of steps from the time in the results.
+# Consequence here: docs/mesa.md states both, and tests/mesa/test_mesa_agents.py reads the number of steps from the time in the results.
 . "$(dirname "$0")/lib.sh"
 packages mesa==3.3.1 numpy==2.4.6 pandas==2.3.3
 

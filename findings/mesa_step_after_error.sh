@@ -5,7 +5,7 @@
 #   is refused. In Mesa 3.3.1 it makes one.
 # Seen: it returns without a word. The clock of the model goes on by one at each call, its number of steps does not,
 #   and nothing of the model is called: a loop of calls ends with the results of the moment of the error.
-# Consequence here: models of exoabm put the schedule of their steps right; tests/test_mesa.py steps after an error.
+# Consequence here: models of exoabm put the schedule of their steps right; tests/mesa/test_mesa_steps.py steps after an error.
 . "$(dirname "$0")/lib.sh"
 packages mesa==3.5.1 numpy==2.4.6 networkx==3.7
 

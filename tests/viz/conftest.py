@@ -9,8 +9,10 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
+from exoabm.viz.server.uploads import UploadFolder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from exoabm.scenario.loader import LoadedScenario
@@ -60,3 +62,11 @@ def bereft(mortal: LoadedScenario) -> ExosomeModel:
     model.run(hours=HOURS)
     assert 10 < len(model.state.lineage.dead) < 30
     return model
+
+
+@pytest.fixture
+def uploads() -> Iterator[UploadFolder]:
+    """A place for uploads."""
+    folder = UploadFolder()
+    yield folder
+    folder.close()

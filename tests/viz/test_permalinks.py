@@ -21,7 +21,7 @@ from exoabm.viz.server.uploads import UploadFolder, read_table_upload
 from exoabm.viz.setup import FACES, LONGEST, Setup, decode, encode, first_setup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 SHIPPED = ["signaling", "tissue", "two_cells", "waste_removal"]
 
@@ -168,13 +168,6 @@ def test_what_nothing_reads_any_more_is_left_out_of_a_link() -> None:
     assert encode(setup) == "scenario=disease_progression&seed=1"
     with pytest.raises(InputError, match="cannot set this"):
         encode(setup.changed({"domain.size": "[1e3, 1e3]"}))
-
-
-@pytest.fixture
-def uploads() -> Iterator[UploadFolder]:
-    folder = UploadFolder()
-    yield folder
-    folder.close()
 
 
 def section(cells: int) -> bytes:

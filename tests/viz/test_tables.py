@@ -27,16 +27,9 @@ from exoabm.viz.server.frames import _field, _shares
 from exoabm.viz.server.uploads import UploadFolder, read_table_upload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 CASES = Path(__file__).parents[1] / "readers" / "cases"
-
-
-@pytest.fixture
-def uploads() -> Iterator[UploadFolder]:
-    uploads = UploadFolder()
-    yield uploads
-    uploads.close()
 
 
 def test_what_is_asked_has_a_field_on_the_page() -> None:

@@ -22,15 +22,7 @@ from exoabm.viz.server.uploads import UploadFolder, open_run, read_run_upload, r
 from exoabm.viz.setup import encode, first_setup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def uploads() -> Iterator[UploadFolder]:
-    uploads = UploadFolder()
-    yield uploads
-    uploads.close()
 
 
 def table(n: int = 60, spread: float = 200.0) -> bytes:
