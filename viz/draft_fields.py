@@ -15,12 +15,12 @@ from exoabm.cells.responses import SIGNALS
 from exoabm.errors import InputError, did_you_mean, visible
 from exoabm.parameters import Quantity
 from exoabm.parameters.units import QuantityError
-from exoabm.plot.scales import spaced
 from exoabm.scenario.schema import Clock, DomainTable, Transport
 from exoabm.scenario.schema_cells import CargoTable, CellTypeTable, Response, VesicleTable
 from exoabm.scenario.schema_fields import Entry, parameter_of
 from exoabm.vesicle import PARTICLES
 from exoabm.viz.parameter_controls import UNITS, spelled_out, without_unit
+from exoabm.wording import spaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

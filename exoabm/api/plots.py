@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError, did_you_mean
+from exoabm.wording import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -344,7 +345,6 @@ def _draw_field(ax: Axes, run: RunWithEdges, kind: str, at: int) -> Any:
 
     from exoabm.plot import palette
     from exoabm.plot.page import scale_of
-    from exoabm.plot.scales import number
 
     def amounts(time: int) -> np.ndarray:
         found = run.fields.at(kind, time).sum(axis=0, dtype=float)

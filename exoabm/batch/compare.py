@@ -30,6 +30,7 @@ from exoabm.scenario.loader import parse
 from exoabm.scenario.schema_fields import entries
 from exoabm.tables.run_tables import Run
 from exoabm.tables.schema import arrow, words
+from exoabm.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -413,8 +414,6 @@ def _quantile(free: float) -> float:
 
 
 def _warnings(a: Side, b: Side, common: list[RowKey], lines: list[Line]) -> list[str]:
-    from exoabm.plot.scales import counted
-
     found = []
     if not common:
         what = "no row has a partner of equal seed and values" if a.seeds & b.seeds else "no common seeds"

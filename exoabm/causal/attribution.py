@@ -44,12 +44,12 @@ from exoabm.errors import InputError, RunFailed
 from exoabm.manifest import MANIFEST, inside
 from exoabm.manifest import write as write_manifest
 from exoabm.output.durable_files import atomic_folder, check_room
-from exoabm.plot.scales import counted
 from exoabm.scenario.schema_cells import selected
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.readouts import named, parse, resolve
 from exoabm.transport.cell_grid_coupling import couple
 from exoabm.transport.transfer_matrix import check_steady, operator_of
+from exoabm.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

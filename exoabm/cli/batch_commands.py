@@ -37,6 +37,7 @@ from exoabm.cli.console import (
     state_what_remains,
 )
 from exoabm.errors import InputError, RunFailed
+from exoabm.wording import counted
 
 if TYPE_CHECKING:
     from exoabm.api.batches import Sweep
@@ -139,8 +140,6 @@ def compare(
 
 
 def _print_comparison(found: Comparison, least: float) -> None:
-    from exoabm.plot.scales import counted
-
     print_warnings(*found.warnings)
     out.print(f"A  {escape(found.a.name)}\nB  {escape(found.b.name)}")
     if not found.changed:
@@ -219,8 +218,6 @@ def _plain_sweep(outcome: Outcome, summary: Summary | None) -> dict[str, Any]:
 
 
 def _print_sweep(outcome: Outcome, summary: Summary | None) -> None:
-    from exoabm.plot.scales import counted
-
     before = outcome.rows - outcome.ran
     kept = f" ({before:,} computed before)" if before else ""
     out.print(f"{counted(outcome.rows, 'row')}, {outcome.failed:,} failed{kept}")

@@ -30,6 +30,7 @@ from exoabm.cli.console import (
     state_what_is_kept,
     state_what_remains,
 )
+from exoabm.wording import counted
 
 PANEL = "Cause and effect"
 SHOWN = 12
@@ -65,8 +66,6 @@ def whatif(
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario with and without one cell, type, edge or vesicle kind, on the same random draws."""
-    from exoabm.plot.scales import counted
-
     state_what_remains(out_)
     with progress("both runs") as update:
         found = exoabm.whatif(

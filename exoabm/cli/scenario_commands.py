@@ -31,6 +31,7 @@ from exoabm.cli.console import (
     progress,
 )
 from exoabm.errors import InputError, command_line
+from exoabm.wording import counted
 
 if TYPE_CHECKING:
     from exoabm.batch.calibration.convergence import Convergence
@@ -198,7 +199,6 @@ def estimate(
     loaded = load(scenario, set_)
     check_grid_memory(loaded)
     duration = positive_hours(hours)
-    from exoabm.plot.scales import counted
     from exoabm.scenario.builder import blueprint
     from exoabm.scenario.resource_estimate import gib
 

@@ -13,9 +13,9 @@ from exoabm.errors import InputError
 from exoabm.export.type_exchange import in_order, mean_and_half, sender_names
 from exoabm.plot.maps import Cells, Links, strongest
 from exoabm.plot.palette import OTHER, Looks
-from exoabm.plot.scales import counted, number, percent
 from exoabm.scenario.builder import kinds_and_types
 from exoabm.state import OUTSIDE
+from exoabm.wording import counted, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

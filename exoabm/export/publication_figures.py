@@ -28,8 +28,8 @@ from exoabm.export.publication_data import (
 from exoabm.export.type_exchange import exchange_of, in_order, mean_and_half
 from exoabm.output.durable_files import atomic_file, check_new, writing_into
 from exoabm.plot.page import DPI, check_format, save, styled
-from exoabm.plot.scales import number, percent
 from exoabm.tables.readouts import named
+from exoabm.wording import number, percent
 
 if TYPE_CHECKING:
     from pathlib import Path

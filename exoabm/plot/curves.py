@@ -21,7 +21,8 @@ from exoabm.plot.page import (
     text_height,
     text_width,
 )
-from exoabm.plot.scales import label_ticks, number
+from exoabm.plot.scales import label_ticks
+from exoabm.wording import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

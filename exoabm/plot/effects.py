@@ -8,7 +8,8 @@ import numpy as np
 
 from exoabm.plot.page import PAGE, Grid, Page, frame, save, styled
 from exoabm.plot.palette import COOL, INK, MUTED, OTHER, PAPER, PLACES, RULE, WARM
-from exoabm.plot.scales import label_ticks, number
+from exoabm.plot.scales import label_ticks
+from exoabm.wording import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -22,7 +22,8 @@ from exoabm.plot.page import (
 )
 from exoabm.plot.palette import INK, MUTED, PAPER
 from exoabm.plot.run_figure.tissue import tapers
-from exoabm.plot.scales import label_ticks, number, round_below
+from exoabm.plot.scales import label_ticks, round_below
+from exoabm.wording import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -27,7 +27,8 @@ from exoabm.plot.page import (
     text_width,
 )
 from exoabm.plot.palette import INK, MUTED, PAPER
-from exoabm.plot.scales import capitalized, label_ticks, number
+from exoabm.plot.scales import label_ticks
+from exoabm.wording import capitalized, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,7 +22,8 @@ from exoabm.plot.page import (
     text_width,
 )
 from exoabm.plot.palette import INK, MUTED, PAPER
-from exoabm.plot.scales import number, round_below
+from exoabm.plot.scales import round_below
+from exoabm.wording import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

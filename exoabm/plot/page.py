@@ -18,7 +18,8 @@ import numpy as np
 from exoabm.errors import InputError, did_you_mean
 from exoabm.output.durable_files import atomic_file
 from exoabm.plot.palette import COOL, INK, MUTED, OTHER, PAPER, RULE, WARM, rgb, to_hex
-from exoabm.plot.scales import number, plain, superscript
+from exoabm.plot.scales import plain
+from exoabm.wording import number, superscript
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

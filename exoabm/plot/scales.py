@@ -1,4 +1,4 @@
-"""Scales of color and length, and the format of numbers and words in figures."""
+"""Scales of color and length, their ticks, and text that the font of figures has."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.wording import number, scientific
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from matplotlib.axis import Axis
 
-MINUS = "\N{MINUS SIGN}"
-
-_PARTS = {"mvb": "MVB", "holds": "", "follows": "migration"}
-"""Words of parts of a key that have others than those in it."""
 DECADES = 4
 """Orders of magnitude of concentration, and of uptake, that shades distinguish."""
 
@@ -95,58 +93,6 @@ def plain(text: str) -> str:
     return "".join(c if ord(c) in glyphs else "□" for c in " ".join(text.split()))
 
 
-def capitalized(words: str) -> str:
-    """Words with a capital letter at their start."""
-    return words[:1].upper() + words[1:]
-
-
-def shorten(text: str, most: int) -> str:
-    """A text of at most so many letters."""
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
-
-
-def counted(n: int, noun: str) -> str:
-    """A number with its noun, in the plural where it should be."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
-def number(value: float, figures: int = 3) -> str:
-    """Significant figures, or all digits before the point; powers of ten from 10^7 on and below 10^-3.
-
-    A dash where the value is not finite.
-    """
-    if not math.isfinite(value):
-        return "–"
-    size = abs(value)
-    if size == 0:
-        return "0"
-    if not 1e-3 <= size < 1e7:
-        return _scientific(value, figures)
-    return f"{value:,.0f}" if size >= 10 ** (figures - 1) else f"{value:,.{figures}g}"
-
-
-def spaced(name: str) -> str:
-    """A name of a scenario in words, such as ``drainage half-life``."""
-    return name.replace("half_life", "half-life").replace("_", " ")
-
-
-def words_of_key(key: str) -> tuple[str, str]:
-    """``("waste release rate", "a")`` for ``cell_type.a.waste.release_rate``: the words, and of which entry.
-
-    All parts are in one of the two, so that keys of one table differ in their words.
-    """
-    *head, name = key.split(".")
-    owner, parts = "", head[1:]
-    if head[:1] == ["layout"]:
-        owner, parts = " ".join(parts), []
-    elif parts:
-        owner, *parts = parts
-    if name == "number" and parts[:1] == ["receptor"]:
-        return f"number of {spaced(parts[-1])} receptors", owner
-    words = [_PARTS.get(part, spaced(part)) for part in (*parts, name)]
-    return " ".join(word for word in words if word), owner
-
-
 def label_ticks(*axes: Axis, scale: float = 1.0) -> None:
     """Write the ticks of axes, divided by ``scale``, with enough figures to distinguish them."""
 
@@ -168,48 +114,7 @@ def tick_text(value: float, ticks: Sequence[float] | np.ndarray) -> str:
     return number(value, max(3, math.floor(math.log10(abs(value))) - math.floor(math.log10(gap)) + 2))
 
 
-def three_figures(value: float) -> str:
-    """Three significant figures with their zeros; powers of ten from 10^5 on and below 10^-3."""
-    if not math.isfinite(value):
-        return "∞"
-    if value == 0:
-        return "0"
-    if 1e-3 <= abs(value) < 1e5:
-        text = f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
-    else:
-        mantissa, exponent = f"{value:.2e}".split("e")
-        text = f"{mantissa}×10{superscript(int(exponent))}"
-    return text.replace("-", MINUS)
-
-
-def signed(value: float) -> str:
-    """``number`` with a minus sign, and infinity."""
-    return number(value).replace("-", MINUS) if math.isfinite(value) else "∞"
-
-
-def _scientific(value: float, figures: int = 3) -> str:
-    digits, exponent = f"{value:.{figures - 1}e}".split("e")
-    digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
-    power = f"10{superscript(int(exponent))}"
-    return power if digits == "1" else f"{digits}×{power}"
-
-
 def tick_names(ticks: Sequence[float]) -> list[str]:
     """Labels of a logarithmic scale, all of one sort."""
-    name = _scientific if max(ticks) >= 1e6 or min(ticks) < 1e-3 else number
+    name = scientific if max(ticks) >= 1e6 or min(ticks) < 1e-3 else number
     return [name(t) for t in ticks]
-
-
-def superscript(exponent: int) -> str:
-    """An exponent in raised digits."""
-    return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
-def power_of_ten(exponent: int) -> str:
-    """A power of ten on a logarithmic scale."""
-    return number(10.0**exponent) if -3 <= exponent <= 4 else f"10{superscript(exponent)}"
-
-
-def percent(share: float) -> str:
-    """A share as a percentage of two figures."""
-    return f"{number(float(f'{100 * share:.2g}'))} %"

@@ -17,9 +17,9 @@ from exoabm.export.formats import FIGURES
 from exoabm.export.publication_data import FigureRequest, amounts_of, distances_of, donors_and_recipients
 from exoabm.export.publication_figures import draw_figure
 from exoabm.export.type_exchange import exchange_of
-from exoabm.plot.scales import number
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
+from exoabm.wording import number
 from tests.batch.two_vesicle_types import RATE
 from tests.conftest import Command
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.plot.scales import number as in_page
 from exoabm.scenario.builder import blueprint
 from exoabm.viz.drawings.lesson_instruments import INSTRUMENTS
 from exoabm.viz.results.text_summary import drawn_class
@@ -19,6 +18,7 @@ from exoabm.viz.server.limits import LIMITS
 from exoabm.viz.teaching.lesson import LESSONS, Verdict, evaluate, read_number, runs_of
 from exoabm.viz.teaching.measures import accounts, outcome, received, spread
 from exoabm.viz.teaching.sheets import contained, key_values
+from exoabm.wording import number as in_page
 
 pytestmark = pytest.mark.slow
 

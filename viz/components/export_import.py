@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import solara
 
 from exoabm.errors import ExoError, visible
-from exoabm.plot.scales import spaced
 from exoabm.readers.cell_types import PLACEHOLDER
 from exoabm.readers.options import BYSTANDER, AmbiguousTable
 from exoabm.viz.components.communication import RunView
@@ -36,6 +35,7 @@ from exoabm.viz.server.uploads import (
     read_table_upload,
 )
 from exoabm.viz.setup import encode
+from exoabm.wording import spaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable

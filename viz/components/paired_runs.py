@@ -9,7 +9,6 @@ import solara
 
 from exoabm.errors import ExoError, InputError
 from exoabm.output.metrics import measure
-from exoabm.plot.scales import number
 from exoabm.scenario.builder import blueprint
 from exoabm.viz.components.canvas import Canvas
 from exoabm.viz.components.widgets import AnswerWidget, Button, ChoiceWidget, PlotWidget, html
@@ -19,6 +18,7 @@ from exoabm.viz.results.text_summary import PREPARING, run_summary, told
 from exoabm.viz.server.frames import Scale
 from exoabm.viz.server.session import SPEEDS, Session
 from exoabm.viz.setup import intro_of
+from exoabm.wording import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

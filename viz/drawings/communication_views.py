@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.plot.scales import linear, logarithmic, number, power_of_ten, ticks
+from exoabm.plot.scales import linear, logarithmic, ticks
 from exoabm.viz.drawings.svg import PAGE, WIDTH, arrow, drawing, frame, label, line, mark, message, tag
 from exoabm.viz.drawings.type_views import chord, chord_words, heatmap, heatmap_words, type_numbers
 from exoabm.viz.results.text_summary import ORIGINS, told
+from exoabm.wording import number, power_of_ten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,6 @@ from exoabm.analysis.communication import reach
 from exoabm.domain import Face
 from exoabm.output.metrics import measure
 from exoabm.plot.palette import COOL, MUTED, OTHER, PLACES, WARM, Style, rgb, to_hex
-from exoabm.plot.scales import capitalized, spaced
 from exoabm.tables.readouts import named, parse
 from exoabm.vesicle import OPENED, cargo_names, words_for
 from exoabm.viz.results.text_summary import (
@@ -22,6 +21,7 @@ from exoabm.viz.results.text_summary import (
     present_classes,
     present_kinds,
 )
+from exoabm.wording import capitalized, spaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

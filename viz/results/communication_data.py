@@ -21,7 +21,6 @@ from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.plot import palette
 from exoabm.plot.palette import Looks
-from exoabm.plot.scales import number, spaced
 from exoabm.state import RESERVOIR
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.run_tables import Run
@@ -38,6 +37,7 @@ from exoabm.viz.results.tissue import (
     space_of,
     words_of,
 )
+from exoabm.wording import number, spaced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

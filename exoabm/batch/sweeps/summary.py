@@ -18,9 +18,9 @@ from exoabm.errors import InputError
 from exoabm.output.durable_files import atomic_file
 from exoabm.parameters.catalog import Quantity
 from exoabm.parameters.units import to_internal
-from exoabm.plot.scales import counted
 from exoabm.scenario.schema_fields import entries
 from exoabm.tables.readouts import KEYS, parse
+from exoabm.wording import counted
 
 if TYPE_CHECKING:
     from pathlib import Path

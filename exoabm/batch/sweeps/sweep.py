@@ -17,9 +17,10 @@ from exoabm.errors import InputError, ResourceError, whole_number
 from exoabm.output.durable_files import write_json
 from exoabm.plot.page import frame, save_png, titled_panels
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
-from exoabm.plot.scales import counted, label_ticks, number, tick_text, words_of_key
+from exoabm.plot.scales import label_ticks, tick_text
 from exoabm.scenario.resource_estimate import gib
 from exoabm.tables.readouts import KEYS, parse
+from exoabm.wording import counted, number, words_of_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -35,9 +35,9 @@ from exoabm.batch.trials.report_texts_and_charts import (
 from exoabm.batch.trials.verdict import LEVEL, POWER, Direction, Scale, Verdict, final
 from exoabm.errors import command_line, set_options
 from exoabm.parameters import format_citation
-from exoabm.plot.scales import counted, signed
 from exoabm.runs.provenance import sources
 from exoabm.scenario.schema_fields import of_comparators, quantities
+from exoabm.wording import counted, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

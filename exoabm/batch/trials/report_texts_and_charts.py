@@ -15,8 +15,9 @@ import numpy as np
 
 from exoabm.batch.trials.design import text_of
 from exoabm.batch.trials.verdict import Direction, Effect, Scale, Verdict
-from exoabm.plot.scales import linear, log_span, log_ticks, logarithmic, signed, span, three_figures, ticks
+from exoabm.plot.scales import linear, log_span, log_ticks, logarithmic, span, ticks
 from exoabm.scenario.schema_fields import of_comparators
+from exoabm.wording import signed, three_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

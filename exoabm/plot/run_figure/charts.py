@@ -25,20 +25,10 @@ from exoabm.plot.run_figure.layout import (
     write_heading,
 )
 from exoabm.plot.run_figure.tissue import MAX_NAMES
-from exoabm.plot.scales import (
-    FEW,
-    label_ticks,
-    log_range,
-    log_ticks,
-    number,
-    percent,
-    shorten,
-    superscript,
-    tick_names,
-    tick_text,
-)
+from exoabm.plot.scales import FEW, label_ticks, log_range, log_ticks, tick_names, tick_text
 from exoabm.tables.readouts import named
 from exoabm.vesicle import words_for
+from exoabm.wording import number, percent, shorten, superscript
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,8 +13,9 @@ import numpy as np
 from exoabm.output.metrics import FORMS, body
 from exoabm.plot import palette
 from exoabm.plot.palette import COOL, INK, MUTED, OTHER, PAPER, RULE, WARM, Looks, Role, Style
-from exoabm.plot.scales import capitalized, counted, label_ticks, log_range, number, plain, shorten
+from exoabm.plot.scales import label_ticks, log_range, plain
 from exoabm.tables.readouts import named
+from exoabm.wording import capitalized, counted, number, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,17 +21,8 @@ from exoabm.plot.run_figure.layout import (
     say,
     write_heading,
 )
-from exoabm.plot.scales import (
-    FEW,
-    counted,
-    log_range,
-    log_ticks,
-    number,
-    percent,
-    round_below,
-    shorten,
-    tick_names,
-)
+from exoabm.plot.scales import FEW, log_range, log_ticks, round_below, tick_names
+from exoabm.wording import counted, number, percent, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
