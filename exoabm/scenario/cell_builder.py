@@ -399,7 +399,9 @@ def pools(
 def attraction(table: CellTypeTable, kinds: tuple[VesicleKind, ...]) -> Attraction | None:
     """Chemotaxis of a cell type, if it has one."""
     names = [kind.name for kind in kinds]
-    for sensed, sense in ((table.climbs, Sense.GRADIENT), (table.follows, Sense.CAPTURES)):
-        if sensed is not None:
-            return record_of(Attraction, sensed, vesicle=names.index(sensed.vesicle), sense=sense)
+    if table.climbs is not None:
+        return Attraction(names.index(table.climbs.vesicle), Sense.GRADIENT, float(table.climbs.half_max))
+    if table.follows is not None:
+        kind = names.index(table.follows.vesicle)
+        return record_of(Attraction, table.follows, vesicle=kind, sense=Sense.CAPTURES)
     return None

@@ -78,10 +78,9 @@ Record = TypeVar("Record")
 
 
 def record_of(record: type[Record], table: BaseModel, **given: Any) -> Record:
-    """A record of a process: each field that is not given has the number of the same name in the table."""
-    names = {field.name for field in fields(record)} - given.keys()  # type: ignore[arg-type]
-    numbers = {name: getattr(table, name, None) for name in names}
-    return record(**{key: float(n) for key, n in numbers.items() if isinstance(n, Quantity)}, **given)
+    """A record of a process: each field that is not given has the number of this key in the table."""
+    keys = {field.name for field in fields(record)} - given.keys()  # type: ignore[arg-type]
+    return record(**{key: float(getattr(table, key)) for key in keys}, **given)
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_\-]{0,63}$")]

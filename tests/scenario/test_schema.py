@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import pytest
@@ -9,10 +10,11 @@ from pydantic import BaseModel, ValidationError
 
 from exoabm.errors import ScenarioError
 from exoabm.parameters.catalog import CATALOG, Quantity
+from exoabm.physiology import WasteMetabolism
 from exoabm.scenario.loader import parse, shipped
 from exoabm.scenario.schema import DomainTable, Faces, Group, Layout, Scenario, Zone
 from exoabm.scenario.schema_cells import Response, VesicleTable, Waste
-from exoabm.scenario.schema_fields import parameter_of
+from exoabm.scenario.schema_fields import parameter_of, quantity_field, record_of
 
 
 def tables(table: type[BaseModel]) -> dict[str, type[BaseModel]]:
@@ -166,3 +168,21 @@ def test_keys_of_a_table_need_one(key: str, value: object) -> None:
     assert Layout.model_validate({"group": group, "where": [], "unmapped": "error"}).table is None
     with pytest.raises(ValueError, match=f"{key} is an option of a table"):
         Layout.model_validate({"group": group, key: value})
+
+
+def test_a_field_of_a_record_has_the_number_of_its_key() -> None:
+    """A parameter that is added to a table and to the record of its process needs no line in the builder."""
+
+    class WithPermeability(Waste):
+        permeability: Quantity = quantity_field("waste_export_rate")
+
+    @dataclass(frozen=True)
+    class Widened(WasteMetabolism):
+        permeability: float = 0.0
+
+    table = WithPermeability(production="6 / h", vesicle="exosome", permeability="2 / h")
+    made = record_of(Widened, table, vesicle=0, copies=1.0)
+    assert made.permeability == float(table.permeability) == pytest.approx(2 / 3600)
+    assert made.production == pytest.approx(6 / 3600)
+    with pytest.raises(AttributeError, match="permeability"):
+        record_of(Widened, Waste(production="6 / h", vesicle="exosome"), vesicle=0, copies=1.0)
