@@ -21,8 +21,13 @@ from exoabm.readers.cells import GRID, read_cells
 from exoabm.readers.options import AmbiguousTable, TableOptions
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+
+
 PLAIN = "x_um,y_um,cell_type\n1.5,-2,CD8+\n3,4e1,Tumor/EGFR\n+.5,6.,M2 Macrophages\n"
+
+
 TYPES = ["CD8+", "Tumor/EGFR", "M2 Macrophages"]
+
 
 fuzz = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -66,9 +71,17 @@ def parquet(**columns):
 # Real files
 
 VECTRA = {"other": 2942, "CK+": 2257, "CD68+": 417, "CD8+": 228, "FoxP3+": 228}
+
+
 RULES = {"malignant epithelial cell": 1000, "M0 macrophage": 150, "effector T cell": 150}
+
+
 IMMUNE = {"tumor cell": 20, "fast T cell": 5, "macrophage": 2, "slow T cell": 1}
+
+
 LINES = dict.fromkeys("012345", 81)
+
+
 REAL = [  # file, format, dim, cells, number of types, some counts, low, high
     ("tissue/carcinoma_vectra_6plex.csv", "csv", 2, 6072, 5, VECTRA, (8, 6.5), (926, 692.5)),
     (
@@ -424,30 +437,3 @@ def test_damaged_parquet_is_refused_or_read(table, at, value, cut):
     except InputError:
         return
     assert len(cell.types) == len(cell.positions)
-
-
-DAMAGE = """
-import sys
-from exoabm.errors import InputError
-from exoabm.readers.cells import read_cells as read_table
-path = sys.argv[1]
-good = open(path, "rb").read()
-for at in range(len(good)):
-    with open(path, "wb") as file:
-        file.write(good[:at] + bytes([70]) + good[at + 1 :])
-    try:
-        read_table(path)
-    except InputError:
-        pass
-print("lived")
-"""
-
-
-def test_no_damaged_byte_ends_the_process(tmp_path):
-    """To ask pyarrow 26 about a column with this byte in three places was to abort."""
-    x = np.arange(50.0)
-    path = tmp_path / "cells.parquet"
-    path.write_bytes(parquet(x=x, y=x, type=["a"] * 50))
-    command = [sys.executable, "-P", "-c", DAMAGE, path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "lived", done.stderr[:500]
