@@ -27,8 +27,8 @@ from rich.console import Console
 ROOT = Path(__file__).resolve().parent.parent
 
 sys.path[:] = [p for p in sys.path if Path(p).resolve() != ROOT] + [str(ROOT)]
-# Scenarios that several test modules share are imported by name from these folders.
-ROOMS = ("causal", "cells", "engines", "mesa", "output", "physics", "scenarios", "therapy")
+# Modules that several tests share are imported by name from these folders.
+ROOMS = "browser causal cells engines export kernels mesa output physics scenarios therapy".split()
 sys.path += [str(ROOT / "tests" / room) for room in ROOMS]
 
 gc.set_threshold(50_000)  # as in the command line: the search for garbage took a sixth of the time

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import http.client
-import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-sys.path.append(os.path.dirname(__file__))  # noqa: PTH120
 from interruptible_proxy import Relay
 
 if TYPE_CHECKING:

@@ -5,16 +5,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
+import readers
 
 from exoabm.export.export import export_format
 from exoabm.export.formats import format_of
-
-sys.path.insert(0, str(Path(__file__).parent))
-import readers
 
 EXPORTS = {
     "anndata": ("a.h5ad",),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 import functools
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from reference import Problem, advance, membrane_rate
 from scipy.sparse import csr_array
 
 from exoabm.kernels import diffusion_stencil as d
@@ -16,9 +15,6 @@ from exoabm.kernels import linear_uptake, saturable_uptake
 from exoabm.kernels import uptake_rates as x
 from exoabm.kernels.compartment_kinetics import compartment_coefficients
 from exoabm.kernels.medium import FIXED, NO_FLUX, PERIODIC
-
-sys.path.append(str(Path(__file__).parent))
-from reference import Problem, advance, membrane_rate
 
 SIDES = {
     "no-flux": [NO_FLUX] * 6,

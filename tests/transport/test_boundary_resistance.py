@@ -7,15 +7,11 @@ around a center on a face all is a mode of Laplace's equation, and a touching di
 from __future__ import annotations
 
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "physics"))
 from worlds import RECIPIENT, world
 
 from exoabm import ExosomeModel

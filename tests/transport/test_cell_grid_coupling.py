@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "physics"))
 from worlds import RECIPIENT, world
 
 from exoabm import ExosomeModel
