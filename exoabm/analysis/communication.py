@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 PER_ML = 1e12
 """Vesicles/um^3 to vesicles/mL."""
+LISTED = 10
+"""Strongest edges of a summary."""
 FEW = 16
 """To so many targets all distances are sooner computed than a tree is searched."""
 
@@ -260,13 +262,13 @@ def _effects(state: State) -> dict[str, dict[str, float]]:
     return found
 
 
-def strongest(state: State, edges: Edges, most: int = 10) -> list[dict[str, Any]]:
+def strongest(state: State, edges: Edges) -> list[dict[str, Any]]:
     """The edges between two cells over which most vesicles went; none where donors are not known."""
     if edges.resolution is not Resolution.CELL:
         return []
     between = edges.donor != edges.cells.birth_id[edges.recipient]
     taken = np.where(between, edges.counts["taken_up"], 0.0)
-    order = np.lexsort((edges.donor, edges.recipient, -taken))[:most]
+    order = np.lexsort((edges.donor, edges.recipient, -taken))[:LISTED]
     types = [t.name for t in state.types]
     return [
         {

@@ -5,7 +5,6 @@ They are data alone, so that the command line lists them without the libraries t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -154,13 +153,6 @@ def names() -> tuple[str, ...]:
     return (*TABLE_ENDINGS, *(each.name for each in FORMATS))
 
 
-def format_list(formats: Iterable[Format] = FORMATS) -> str:
-    """Names of formats, each with its endings."""
-    return ", ".join(
-        each.name + (f" ({', '.join(each.endings)})" if each.endings else "") for each in formats
-    )
-
-
 def format_of(to: Path, name: str | None = None) -> Format | None:
     """The format that is asked for, by its name or by the ending of ``to``; None for a folder of tables.
 
@@ -189,9 +181,10 @@ def format_of(to: Path, name: str | None = None) -> Format | None:
     if to.suffix in TABLE_ENDINGS.values():
         raise InputError(f"--to {to}: tables are written into a folder; choose a name without {to.suffix}")
     if to.suffix and not to.is_dir():
+        listed = ", ".join(f"{each.name} ({', '.join(each.endings)})" for each in FORMATS)
         raise InputError(
             f"--to {to}: no format has the ending {to.suffix}{did_you_mean(to.suffix, endings)}; "
-            f"there are {format_list()}; for a folder of tables of this name give --format csv"
+            f"there are {listed}; for a folder of tables of this name give --format csv"
         )
     if low in {each.name for each in FORMATS} and not to.is_dir():
         raise InputError(

@@ -165,22 +165,22 @@ def name_lines(name: str, letters: int = 16) -> str:
     return "\n".join(line.replace("_ ", "_").replace("- ", "-") for line in lines)
 
 
-def fitted(text: str, width: float, size: float = TEXT) -> str:
+def fitted(text: str, width: float) -> str:
     """Text in lines no wider than ``width`` mm; words that are wider are broken at their joints."""
     lines = [""]
     words = re.findall(r"\S+\s?", plain(text))
-    for piece in (piece for word in words for piece in _pieces(word, width, size)):
+    for piece in (piece for word in words for piece in _pieces(word, width)):
         longer = lines[-1] + piece
-        if lines[-1] and text_width(longer.rstrip(), size) > width:
+        if lines[-1] and text_width(longer.rstrip()) > width:
             lines.append(piece)
         else:
             lines[-1] = longer
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _pieces(word: str, width: float, size: float) -> list[str]:
+def _pieces(word: str, width: float) -> list[str]:
     """A word, in pieces no wider than ``width`` mm where they have joints."""
-    if text_width(word.rstrip(), size) <= width:
+    if text_width(word.rstrip()) <= width:
         return [word]
     return re.findall(r"[^._-]*[._-]|[^._-]+$", word)
 

@@ -91,7 +91,6 @@ def probe(
     *,
     hours: float | None = None,
     threads: int = 1,
-    seconds: float = SECONDS,
     compiling: Callable[[], object] | None = None,
 ) -> Timing:
     """Measure a few steps of a run and say how long all of it takes.
@@ -102,8 +101,6 @@ def probe(
     hours : float, optional
         Model time; the scenario's duration if None.
     threads : int
-    seconds : float
-        Time that the measured steps may take together; the first one comes before them.
     compiling : callable, optional
         Called once if something has to be compiled first, which may take a minute.
 
@@ -126,10 +123,10 @@ def probe(
         clock = model.scenario.clock
         duration = float(clock.duration) if hours is None else hours * 3600.0
         full = min(float(clock.step), duration)
-        part = min(1.0, seconds / (4 * guess.step_seconds))
+        part = min(1.0, SECONDS / (4 * guess.step_seconds))
         model.advance_by(part * full)
         count, start = 0, now()
-        while count == 0 or (count < MOST_STEPS and now() - start < seconds):
+        while count == 0 or (count < MOST_STEPS and now() - start < SECONDS):
             model.advance_by(part * full)
             count += 1
         step = (now() - start) / (count * part) + _growth(model, guess, duration)

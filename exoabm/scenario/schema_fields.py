@@ -135,9 +135,9 @@ def of_comparators(scenario: Scenario) -> dict[str, Parameter | None]:
     }
 
 
-def quantities(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Quantity]]:
+def quantities(table: BaseModel) -> Iterator[tuple[str, Quantity]]:
     """Every number of a scenario with its dotted key."""
-    for key, value in entries(table, prefix):
+    for key, value in entries(table):
         if isinstance(value, Quantity):
             yield key, value
 
@@ -170,9 +170,9 @@ class Entry:
         return found
 
 
-def entries(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def entries(table: BaseModel) -> Iterator[tuple[str, Any]]:
     """Every value of a scenario with its dotted key, lists of tables by the names in them."""
-    for entry in described(table, prefix):
+    for entry in described(table):
         yield entry.key, entry.value
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from exoabm.batch.trials.verdict import (
     Direction,
@@ -18,7 +20,6 @@ from exoabm.batch.trials.verdict import (
     holm,
     judge,
     paired_effect,
-    power,
 )
 from exoabm.errors import NumericalError
 
@@ -176,6 +177,17 @@ def test_a_null_trial_seldom_says_supports() -> None:
     assert found.count(S) <= 20
     planted = verdicts(skewed(rng, (400, 20)) * 1.05 + 10, skewed(rng, (400, 20)))
     assert planted.count(S) > 20
+
+
+def power(effect: float, spread: float, n: int, by: float) -> float:
+    """The chance that a trial of n pairs supports ``higher by``, if the true difference is ``effect``.
+
+    1 - F(t; n - 1, delta),    delta = (effect - by) sqrt(n) / spread
+
+    with F the noncentral t distribution and t the quantile of the interval.
+    """
+    cut = special.stdtrit(n - 1, 0.5 + 0.95 / 2)
+    return 1.0 - float(special.nctdtr(n - 1, (effect - by) * math.sqrt(n) / spread, cut))
 
 
 def test_a_planted_effect_is_found_with_the_stated_power() -> None:

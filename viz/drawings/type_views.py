@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from exoabm.viz.drawings.svg import Theme
     from exoabm.viz.results.communication_data import CommunicationData
 
+GAP = 0.06
+"""Angle between two arcs."""
 LETTER = 7.2
 """Width of a letter, at most."""
 MOST_LETTERS = 16
@@ -154,18 +156,18 @@ Angles = tuple[float, float]
 
 
 def _arcs(
-    flows: list[tuple[int, int, float]], gap: float = 0.06
+    flows: list[tuple[int, int, float]],
 ) -> tuple[dict[int, tuple[float, float, float]], list[tuple[Angles, Angles]]]:
     """Start, end and size of the arc of each type, and both ends of the ribbon of each flow."""
     size: dict[int, float] = {}
     for a, b, v in flows:
         size[a] = size.get(a, 0.0) + v
         size[b] = size.get(b, 0.0) + v
-    scale = (2 * math.pi - gap * len(size)) / sum(size.values())
+    scale = (2 * math.pi - GAP * len(size)) / sum(size.values())
     arcs, used, turn = {}, {}, -math.pi / 2
     for i in sorted(size):
         arcs[i], used[i] = (turn, turn + scale * size[i], size[i]), turn
-        turn += scale * size[i] + gap
+        turn += scale * size[i] + GAP
     ends = []
     for a, b, v in flows:
         pair = []

@@ -217,9 +217,9 @@ CHARACTERS = 44
 """Of tick labels, along the axis of a panel."""
 
 
-def draw_sweep(summary: Summary, folder: Path, title: str, chosen: list[str] | None = None) -> list[Path]:
-    """Draw ``KEY.png`` per varied key into a folder; a panel per readout, chosen or the default ones."""
-    readouts = chosen or headline(summary)
+def draw_sweep(summary: Summary, folder: Path, title: str) -> list[Path]:
+    """Draw ``KEY.png`` per varied key into a folder; a panel per readout of the headline."""
+    readouts = headline(summary)
     if not readouts or len(summary.points) < 2:
         return []
     folder.mkdir(exist_ok=True)

@@ -94,14 +94,14 @@ class Effect:
         center = self._inward(self.estimate)
         return _effect(self.scale, center, self.spread, self.n, level)
 
-    def detectable(self, direction: Direction, by: float, power: float = POWER) -> float:
-        """The true effect that a trial of this size and spread would find with this power."""
+    def detectable(self, direction: Direction, by: float) -> float:
+        """The true effect that a trial of this size and spread would find with the power ``POWER``."""
         bound = self._inward(_bound(direction, by, self.scale))
         if self.spread == 0.0:
             return self._outward(bound)
         df = self.n - 1
         cut = special.stdtrit(df, 0.5 + self.level / 2)
-        shift = float(special.nctdtrinc(df, 1.0 - power, cut)) * self.spread / math.sqrt(self.n)
+        shift = float(special.nctdtrinc(df, 1.0 - POWER, cut)) * self.spread / math.sqrt(self.n)
         return self._outward(bound + (shift if direction.upward else -shift))
 
     def margin(self, direction: Direction) -> float:
@@ -135,9 +135,7 @@ class Flip:
     verdicts: tuple[Verdict, Verdict]
 
 
-def paired_effect(
-    arm: ArrayLike, reference: ArrayLike, scale: Scale = Scale.DIFFERENCE, level: float = LEVEL
-) -> Effect:
+def paired_effect(arm: ArrayLike, reference: ArrayLike, scale: Scale = Scale.DIFFERENCE) -> Effect:
     """The effect of an arm, from the values of a readout in every replicate of both.
 
     Raises
@@ -157,7 +155,7 @@ def paired_effect(
         y, base = np.log(y), np.log(base)
     difference = y - base
     spread = 0.0 if np.ptp(difference) == 0 else float(difference.std(ddof=1))
-    return _effect(scale, float(difference.mean()), spread, len(difference), level)
+    return _effect(scale, float(difference.mean()), spread, len(difference), LEVEL)
 
 
 def _effect(scale: Scale, center: float, spread: float, n: int, level: float) -> Effect:
@@ -240,23 +238,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def each_of(m: int, level: float = LEVEL) -> float:
-    """The level of each of m intervals that hold all together at ``level`` (Bonferroni).
+def each_of(m: int) -> float:
+    """The level of each of m intervals that hold all together at ``LEVEL`` (Bonferroni).
 
     Levels that step down as Holm's p-values do would not: of 20 effects that are far from none, all lie in
     their intervals in 89 % of trials only.
     """
-    return 1.0 - (1.0 - level) / m
-
-
-def power(effect: float, spread: float, n: int, by: float = 0.0, level: float = LEVEL) -> float:
-    """The chance that a trial of n pairs supports ``higher by``, if the true difference is ``effect``.
-
-    1 - F(t; n - 1, delta),    delta = (effect - by) sqrt(n) / spread
-
-    with F the noncentral t distribution and t the quantile of the interval.
-    """
-    if spread == 0.0:
-        return float(effect > by)
-    cut = special.stdtrit(n - 1, 0.5 + level / 2)
-    return 1.0 - float(special.nctdtr(n - 1, (effect - by) * math.sqrt(n) / spread, cut))
+    return 1.0 - (1.0 - LEVEL) / m
