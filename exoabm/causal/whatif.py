@@ -20,7 +20,7 @@ from exoabm.errors import InputError, LongRun, NumericalError
 from exoabm.manifest import MANIFEST, inside
 from exoabm.manifest import write as write_manifest
 from exoabm.output.durable_files import atomic_folder, check_room, put_beside, write_json
-from exoabm.output.run_folder import AS_IS, CHANGED, WHATIF
+from exoabm.output.run_folder import AS_IS, CHANGED, DIFFERENCE, WHATIF
 from exoabm.runs.branches import run_from, start_of
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.builder import blueprint
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from exoabm.scenario.schema import Scenario
     from exoabm.tables.declarations import Table
 
-DIFFERENCE, PICTURE = "difference", "whatif.png"
+PICTURE = "whatif.png"
 """The tables of the difference of both runs, and the plot, in the folder of a comparison."""
 COUNTS = ("vesicles", "copies")
 """Units of numbers that are 0 where a row is absent from one of two runs."""
@@ -104,7 +104,8 @@ def whatif(
     source : LoadedScenario
     out : Path
         Folder to write, whole or not at all: ``as_is`` and ``changed`` (run folders),
-        ``difference/<table>.parquet``, ``whatif.png`` and ``whatif.json``.
+        ``difference/<table>.parquet``, which ``exoabm export`` writes in other formats, ``whatif.png`` and
+        ``whatif.json``.
     silence, block, give : str, optional
         As ``ExosomeModel.branch``.
     at : str
@@ -199,6 +200,7 @@ def _compare(out: Path, asked: dict[str, Any], scenario: Scenario) -> dict[str, 
         found = difference(a, b, table)
         if found is not None:
             found.to_parquet(out / DIFFERENCE / table.file, index=False)
+    write_manifest(out / DIFFERENCE, list(inside(out / DIFFERENCE)))
     last = [run.metrics.slice(run.metrics.num_rows - 1).to_pylist()[0] for run in (a, b)]
     readouts = {
         name: {"as_is": value, "changed": last[1].get(name), "effect": last[1][name] - value}

@@ -59,8 +59,8 @@ MADE = frozenset({*FILES, TABLE, KEPT, *(table.file for table in RUN_TABLES)})
 UNFINISHED = ".unfinished"
 REMOVALS, BETWEEN_REMOVALS = 20, 0.05
 """Attempts to remove the work of an interrupted run, and seconds between them."""
-WHATIF, AS_IS, CHANGED = "whatif.json", "as_is", "changed"
-"""The summary and both runs in the folder of a what-if."""
+WHATIF, AS_IS, CHANGED, DIFFERENCE = "whatif.json", "as_is", "changed", "difference"
+"""The summary, both runs and the differences of their tables in the folder of a what-if."""
 CHECKPOINT = "checkpoint.npz"
 BEFORE = "checkpoint.before.npz"
 """The checkpoint before the last one, for where that is damaged."""
@@ -337,7 +337,10 @@ def check_finished(folder: Path) -> None:
     """
     if os.path.isfile(folder / WHATIF):  # noqa: PTH113  Path refuses a name that is too long
         runs = " and ".join(str(folder / name) for name in (AS_IS, CHANGED))
-        raise InputError(f"{folder} is of `exoabm whatif`: its runs are {runs}")
+        raise InputError(
+            f"{folder} is of `exoabm whatif`: its runs are {runs}, and {folder / DIFFERENCE} holds the "
+            "differences of their tables"
+        )
     place = Path(str(folder if folder.name else folder.absolute()).removesuffix(UNFINISHED))
     work = f"{place}{UNFINISHED}"
     if os.path.lexists(work) and Path(work).is_dir():

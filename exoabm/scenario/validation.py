@@ -213,7 +213,7 @@ def unresolved(scenario: Scenario) -> Iterator[Problem]:
     for where, name, kind in _references(scenario):
         if name is not None and name not in names[kind]:
             known = list(dict.fromkeys(names[kind]))
-            hint = did_you_mean(name, known).lstrip("; ") or f"known: {', '.join(known)}"
+            hint = did_you_mean(name, known).lstrip("; ") or f"known: {', '.join(known) or 'none'}"
             yield Problem(where, repr(name), f"no {kind.replace('_', ' ')} of this name", hint)
     yield from _unsupported(scenario)
 

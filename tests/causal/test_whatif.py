@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import h5py
+import pandas as pd
 import pytest
 from small_tissue import LINEAR, SILENT_RELAYS, TOML, loaded
 from typer.testing import CliRunner
@@ -108,6 +109,9 @@ def test_twins_from_a_kept_checkpoint_are_those_from_the_start(kept, tmp_path):
     assert not verify(tmp_path / "whole")
     with pytest.raises(InputError, match=r"its runs are .*as_is and .*changed"):
         export(tmp_path / "whole", tmp_path / "tables")
+    export(tmp_path / "whole" / "difference", tmp_path / "tables")
+    edges = pd.read_csv(tmp_path / "tables" / "edges.csv")
+    assert edges.taken_up.tolist() == pytest.approx(whole.difference("edges").taken_up.tolist())
     short = whatif(source, tmp_path / "short", **options, run=kept)
     assert (whole.about["from_h"], short.about["from_h"]) == (0, 1.5)
     one, other = (contents(tmp_path / name) for name in ("whole", "short"))
