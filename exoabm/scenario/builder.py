@@ -28,6 +28,7 @@ from exoabm.scenario.resource_estimate import (
     estimate_run,
 )
 from exoabm.scenario.schema_cells import selected
+from exoabm.scenario.schema_fields import without_effect
 from exoabm.scenario.step_accuracy import coarse_processes, interval_warnings
 from exoabm.scenario.therapy_builder import administered_doses, dosed
 from exoabm.state import ANY_CELL, DOSE, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
@@ -111,6 +112,7 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
             f"allow (least distance {overlap.least_distance:.3g} um); their positions are not changed"
         )
     decay = {cargo.name: cargo.decay_rate for cargo in cell_builder.cargo_of(scenario)}
+    warnings.extend(without_effect(scenario))
     warnings.extend(interval_warnings(scenario))
     warnings.extend(cell_builder.receptor_warnings(scenario, types))
     warnings.extend(_inert(loaded, domain, types, type_index))

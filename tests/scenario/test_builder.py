@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 
 from exoabm.domain import Face
 from exoabm.errors import InputError, ResourceError, ScenarioError
@@ -23,6 +24,7 @@ from exoabm.scenario.resource_estimate import (
     captured_rates,
     mean_stay,
 )
+from exoabm.scenario.schema_fields import without_effect
 from exoabm.scenario.step_accuracy import interval_warnings, late_changes
 from exoabm.state import RESERVOIR, Resolution
 from exoabm.streams import Streams
@@ -448,3 +450,42 @@ def test_a_cell_of_too_many_voxels_is_refused_with_the_voxel_that_it_needs(donor
     small = {"cell_type.donor.diameter": "15 um"}
     with pytest.raises(ScenarioError, match="too fine for a recipient"):
         blueprint(load("two_cells", given | into | all_donors | small), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"cell_type.donor.uptake_rate": "50 um^3/s"},
+            ["donor.uptake_rate = 50 um^3/s has no effect without takes_up"],
+        ),
+        ({"cell_type.donor.persistence": "1 h"}, ["donor.persistence = 1 h has no effect without motility"]),
+        ({"cell_type.recipient.secretion": "poisson"}, ["without releases or waste or mvb or holds"]),
+        ({"vesicle.exosome.binding_rate": "1e5 / M / s"}, ["has no effect without ligand"]),
+        ({"cell_type.donor.persistence": "0 h"}, []),
+        (
+            {
+                "vesicle.exosome.ligand": "integrin",
+                "cell_type.recipient.receptor": '[{ name = "integrins" }]',
+            },
+            [
+                "exosome.ligand = 'integrin': no cell type has this receptor; did you mean 'integrins'?",
+                "recipient.receptor = 'integrins': no vesicle has this ligand; did you mean 'integrin'?",
+            ],
+        ),
+        ({"vesicle.exosome.ligand": "a", "cell_type.recipient.receptor": '[{ name = "a" }]'}, []),
+    ],
+)
+def test_a_value_that_nothing_uses_is_told(given: dict[str, str], said: list[str]) -> None:
+    """A default is not, nor any value of an included scenario, which says again what is the default."""
+    found = [w for w in plan("two_cells", **given).warnings if "plausible" not in w and "saturation" not in w]
+    assert len(found) == len(said)
+    assert all(words in warning for words, warning in zip(said, found, strict=True))
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_every_value_of_an_included_scenario_has_an_effect(name: str) -> None:
+    loaded = load(name)
+    assert not list(without_effect(loaded.scenario))
+    written = tomli_w.dumps(loaded.resolved()).encode()
+    assert not list(without_effect(parse(written, name=name, folder=loaded.folder).scenario))
