@@ -6,7 +6,7 @@ import io
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.csv
@@ -17,8 +17,6 @@ from exoabm.viz.drawings.communication_views import VIEWS
 from exoabm.viz.drawings.svg import PRINT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from exoabm.model import ExosomeModel
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.viz.results.communication_data import CommunicationData
@@ -72,9 +70,7 @@ def scenario_toml(loaded: LoadedScenario, folder: str = "") -> bytes:
     return (head + "\n" + tomli_w.dumps(data)).encode()
 
 
-def run_zip(
-    loaded: LoadedScenario, seed: int, hours: float, progress: Callable[[float], Any] | None = None
-) -> bytes:
+def run_zip(loaded: LoadedScenario, seed: int, hours: float) -> bytes:
     """The run folder up to this hour, zipped, with the scenario as it can be run again.
 
     Raises
@@ -88,7 +84,7 @@ def run_zip(
         raise InputError("no time has passed yet: press Go first")
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "run"
-        run_to_folder(loaded, folder, seed=seed, hours=hours, progress=progress)
+        run_to_folder(loaded, folder, seed=seed, hours=hours)
         target = io.BytesIO()
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
             _put(archive, "scenario.toml", scenario_toml(loaded, "run/table/"))
