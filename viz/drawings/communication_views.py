@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.plot.scales import linear, logarithmic, ticks
-from exoabm.viz.drawings.svg import PAGE, WIDTH, arrow, drawing, frame, label, line, mark, message, tag
+from exoabm.viz.drawings.svg import PAGE, WIDTH, arrow, drawing, frame, grid, label, line, mark, message, tag
 from exoabm.viz.drawings.type_views import chord, chord_words, heatmap, heatmap_words, type_numbers
 from exoabm.viz.results.text_summary import ORIGINS, told
 from exoabm.wording import number, power_of_ten
@@ -141,11 +141,7 @@ def strength(links: CommunicationData, count: str, look: Theme = PAGE) -> str:
 
     x_of = linear(0.0, reach, left, right)
     y_of = logarithmic(10.0**first, 10.0**last, bottom, top)
-    parts = []
-    for exponent in range(first, last + 1):
-        y = y_of(10.0**exponent)
-        parts.append(tag("line", x1=left, x2=right, y1=y, y2=y, stroke=look.rule))
-        parts.append(label(left - 8, y + 4, power_of_ten(exponent), look, text_anchor="end", fill=look.muted))
+    parts = grid(((y_of(10.0**e), power_of_ten(e)) for e in range(first, last + 1)), left, right, look)
     faint = {"text_anchor": "middle", "fill": look.muted}
     parts += [label(x_of(t), bottom + 18, number(t), look, **faint) for t in ticks(0, reach, 6)]
     parts.append(label((left + right) / 2, height - 8, f"distance to {to} (µm)", look, text_anchor="middle"))

@@ -12,7 +12,7 @@ from exoabm.analysis.communication import PER_ML, distance_profile
 from exoabm.plot.palette import Looks
 from exoabm.plot.scales import linear, logarithmic, ticks
 from exoabm.viz.drawings.communication_views import VIEWS
-from exoabm.viz.drawings.svg import PAGE, WIDTH, drawing, label, line, message, tag
+from exoabm.viz.drawings.svg import PAGE, WIDTH, drawing, grid, label, line, message, tag
 from exoabm.viz.results.communication_data import CommunicationData
 from exoabm.viz.teaching.measures import mean_square_distance, network, received
 from exoabm.wording import number, power_of_ten
@@ -43,11 +43,7 @@ def draw_spread(model: ExosomeModel) -> str:
 
     x_of = linear(0.0, reach, LEFT, RIGHT)
     y_of = logarithmic(10.0**first, 10.0**last, BOTTOM, TOP)
-    parts = []
-    for exponent in range(first, last + 1):
-        y = y_of(10.0**exponent)
-        parts.append(tag("line", x1=LEFT, x2=RIGHT, y1=y, y2=y, stroke=PAGE.rule))
-        parts.append(label(LEFT - 8, y + 4, power_of_ten(exponent), PAGE, text_anchor="end", fill=PAGE.muted))
+    parts = grid(((y_of(10.0**e), power_of_ten(e)) for e in range(first, last + 1)), LEFT, RIGHT, PAGE)
     parts += _bottom([(x_of(t), number(t)) for t in ticks(0, reach, 6)], "distance to the donor (µm)")
     points = [(x_of(d), y_of(c)) for d, c in zip(distance[seen], concentration[seen], strict=True)]
     gaps = np.diff(np.flatnonzero(seen)) > 1  # rings without vesicles
@@ -57,11 +53,8 @@ def draw_spread(model: ExosomeModel) -> str:
     parts.append(label(6, 14, "vesicles per mL", PAGE, fill=PAGE.muted))
     square = mean_square_distance(state)
     words = f"mean square distance ⟨r²⟩ = {square:,.0f} µm²"
-    parts.append(
-        label(
-            (LEFT + RIGHT) / 2, HEIGHT - 10, words, PAGE, text_anchor="middle", font_size=15, font_weight=600
-        )
-    )
+    strong = {"text_anchor": "middle", "font_size": 15, "font_weight": 600}
+    parts.append(label((LEFT + RIGHT) / 2, HEIGHT - 10, words, PAGE, **strong))
     return drawing(WIDTH, HEIGHT, parts, title=title, words=words, look=PAGE)
 
 
@@ -77,11 +70,8 @@ def draw_sharing(model: ExosomeModel) -> str:
     def at(x: float, y: float) -> tuple[float, float]:
         return LEFT + (RIGHT - LEFT) * x, BOTTOM - (BOTTOM - TOP) * y
 
-    parts = []
-    for tick in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
-        y = at(0, tick)[1]
-        parts.append(tag("line", x1=LEFT, x2=RIGHT, y1=y, y2=y, stroke=PAGE.rule))
-        parts.append(label(LEFT - 8, y + 4, f"{100 * tick:.0f} %", PAGE, text_anchor="end", fill=PAGE.muted))
+    fifths = [(at(0, part)[1], f"{100 * part:.0f} %") for part in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)]
+    parts = grid(fifths, LEFT, RIGHT, PAGE)
     tenths = [(at(i / 10, 0)[0], f"{10 * i} %" if i % 2 == 0 else "") for i in range(11)]
     parts += _bottom(tenths, "recipients, those that got most first")
     parts += [tag("line", x1=x, x2=x, y1=TOP, y2=BOTTOM, stroke=PAGE.rule) for x, _ in tenths]

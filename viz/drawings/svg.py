@@ -105,6 +105,15 @@ def frame(width: float, height: float, look: Theme) -> str:
     return tag("rect", x=0.5, y=0.5, width=width - 1, height=height - 1, rx=6, fill="none", stroke=look.rule)
 
 
+def grid(rows: Iterable[tuple[float, str]], left: float, right: float, look: Theme) -> list[str]:
+    """Lines from ``left`` to ``right`` at heights y, each with its number at the left."""
+    parts = []
+    for y, words in rows:
+        parts.append(tag("line", x1=left, x2=right, y1=y, y2=y, stroke=look.rule))
+        parts.append(label(left - 8, y + 4, words, look, text_anchor="end", fill=look.muted))
+    return parts
+
+
 def message(title: str, words: str, look: Theme, width: float = WIDTH, height: float = 200.0) -> str:
     """A drawing that consists of a sentence."""
     box = frame(width, height, look)
