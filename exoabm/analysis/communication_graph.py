@@ -242,11 +242,9 @@ def copies_delivered(
                 found[cargo.name] += cargo.copies * state.trafficking.delivered[:, k].sum(axis=1)
             continue
         recipient, counts = state.contacts.open_edges(k)
-        row = np.minimum(state.cells.row_of(recipient), len(living) - 1)
-        known = np.flatnonzero(living[row] == recipient) if len(living) else np.zeros(0, np.int64)
         for cargo in carried:
-            copies = counts[known, state.contacts.columns.index(f"{COPIES}{cargo.name}")]
-            found[cargo.name] += np.bincount(row[known], copies, len(living))
+            copies = counts[:, state.contacts.columns.index(f"{COPIES}{cargo.name}")]
+            found[cargo.name] += np.bincount(recipient, copies, state.lineage.born)[living]
     return found
 
 
