@@ -6,6 +6,8 @@ table and the table of single vesicles are empty.
 
 from __future__ import annotations
 
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +18,13 @@ from exoabm.tables.declarations import COUNTED, Event
 from exoabm.vesicle import NON_CELL_ID, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from exoabm.accounting.stage_records import Sources, TransportResult, Uptake
     from exoabm.state import State
+
+MANY_EVENTS = 1 << 13
+"""Events of a step from which on counting them takes longer than to start a thread; assumed."""
 
 
 def book_flows(state: State, sources: Sources, result: TransportResult, uptake: Uptake) -> None:
@@ -47,14 +54,17 @@ def _book_stocks(state: State, free: np.ndarray) -> None:
     state.waste_balance.held = float(state.cells.waste.sum())
 
 
-def _book_contacts(state: State, *, changed: bool) -> None:
-    """Count the events of single vesicles on and in cells, by donor and recipient; remove those gone."""
-    if not state.follows_vesicles:
+@contextlib.contextmanager
+def _contacts_counted(state: State) -> Iterator[None]:
+    """Count the events of single vesicles by donor and recipient: many in a thread, until the block ends."""
+    if len(state.events) < MANY_EVENTS:
+        _count_events(state)
+        yield
         return
-    _count_events(state)
-    if changed:
-        state.contacts.settle(state.cells.birth_id)
-    state.vesicles.remove(state.vesicles.rows(Status.GONE))
+    with ThreadPoolExecutor(1) as beside:
+        counted = beside.submit(_count_events, state)
+        yield
+        counted.result()
 
 
 def _count_events(state: State) -> None:
@@ -101,9 +111,13 @@ def close_step(state: State, free: np.ndarray, dt: float, *, changed: bool) -> N
         If a number is not finite, or the balance of vesicles or of waste does not close, or single vesicles
         are missing.
     """
-    check_finite(state, state.time + dt)
-    _book_stocks(state, free)
-    _book_contacts(state, changed=changed)
+    with _contacts_counted(state):
+        check_finite(state, state.time + dt)
+        _book_stocks(state, free)
+        if state.follows_vesicles:
+            state.vesicles.remove(state.vesicles.rows(Status.GONE))
+    if changed:
+        state.contacts.settle(state.cells.birth_id)
     state.time += dt
     state.step += 1
     state.balance.check(state.time)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.errors import NumericalError, ResourceError
+from exoabm.errors import NumericalError, ResourceError, RunFailed
 from exoabm.scenario.loader import parse
 from exoabm.tables.run_tables import Run
 
@@ -76,6 +76,19 @@ def test_a_step_without_memory_is_a_resource_error(monkeypatch) -> None:
     model = ExosomeModel("two_cells", seed=1)
     monkeypatch.setattr("exoabm.model.advance", exhausted)
     with pytest.raises(ResourceError, match="no memory was left in the step at 0 h"):
+        model.step()
+
+
+@pytest.mark.parametrize("many", [0, 10**9])
+def test_contacts_that_cannot_be_counted_end_the_step(monkeypatch, many: int) -> None:
+    """In a thread or not: the step ends with the error, and the state is of no further use."""
+    monkeypatch.setattr("exoabm.accounting.step_booking.MANY_EVENTS", many)
+    model = ExosomeModel("two_cells", seed=1, overrides={"transport.engine": "vesicles"})
+    model.run(hours=0.5)
+    monkeypatch.setattr("exoabm.accounting.contact_table.ContactTable.add", exhausted)
+    with pytest.raises(ResourceError, match=r"no memory was left in the step at 0\.5 h"):
+        model.step()
+    with pytest.raises(RunFailed, match="a step was not completed"):
         model.step()
 
 

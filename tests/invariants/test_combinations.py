@@ -9,6 +9,7 @@ import pytest
 from random_scenarios import ENGINES, PLANES, loaded, scenario
 
 from exoabm import ExosomeModel
+from exoabm.accounting import step_booking
 from exoabm.analysis.communication import edge_table
 from exoabm.cells import turnover
 from exoabm.errors import NumericalError
@@ -64,7 +65,7 @@ def all_of(model: ExosomeModel) -> dict[str, np.ndarray]:
 def test_books_agree_and_a_restart_changes_no_bit(
     seed: int, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second half is done again, from a snapshot, by two threads on small shares of the vesicles."""
+    """The second half is done again, from a snapshot, by threads on small shares of vesicles and events."""
     chance = loaded(scenario(seed, engine))
     model = ExosomeModel(chance, seed=seed)
     for step in range(STEPS):
@@ -73,6 +74,7 @@ def test_books_agree_and_a_restart_changes_no_bit(
         model.step()
         books_agree(model.state)
     monkeypatch.setattr(row_groups, "CHUNK", 64)
+    monkeypatch.setattr(step_booking, "MANY_EVENTS", 1)
     again = ExosomeModel(chance, seed=seed, snapshot=half, threads=2)
     again.run(hours=(model.state.time - again.state.time) / 3600)
     one, two = all_of(model), all_of(again)
