@@ -20,30 +20,38 @@ if TYPE_CHECKING:
 EMPTY = np.int32(-1)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
-CHUNK = 8192
-"""Rows of one task of a thread, for any number of threads."""
+CHUNK = 2048
+"""Rows of one task of a thread."""
 
 
 def run_in_chunks(work: Callable[[int, int], int], n: int, threads: int) -> None:
     """Do ``work(first, last)``, which returns the row where it stopped, until all of n are done.
 
-    By one thread, or by several, a chunk each; an exception in the waiting thread ends the others, too.
+    In this thread, or in it and others, which take a chunk whenever they are free; an exception in one ends
+    them all.
     """
-    stopped = threading.Event()
+    threads = max(1, min(threads, n // CHUNK))
+    size = CHUNK if threads > 1 else max(n, 1)
+    stopped, starts = threading.Event(), iter(range(0, n, size))
 
-    def whole(first: int, last: int) -> None:
-        while first < last and not stopped.is_set():
-            first = work(first, last)
-
-    starts = range(0, n, CHUNK)
-    if threads == 1 or len(starts) <= 1:
-        whole(0, n)
-        return
-    with ThreadPoolExecutor(threads) as pool:
+    def share() -> None:
         try:
-            list(pool.map(lambda i: whole(i, min(i + CHUNK, n)), starts))
-        finally:
+            for start in starts:
+                first, last = start, min(start + size, n)
+                while first < last and not stopped.is_set():
+                    first = work(first, last)
+        except BaseException:
             stopped.set()
+            raise
+
+    if threads == 1:
+        share()
+        return
+    with ThreadPoolExecutor(threads - 1) as pool:
+        others = [pool.submit(share) for _ in range(threads - 1)]
+        share()
+        for other in others:
+            other.result()
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -146,9 +154,8 @@ def rows_until(due, status, wanted, time, length):
     """Rows of a status that are due before ``length`` has passed from ``time`` on, in order."""
     rows, used = np.empty(due.size, np.int64), 0
     for row in range(due.size):
-        if due[row] - time < length and status[row] == wanted:  # rarely
-            rows[used] = row
-            used += 1
+        rows[used] = row
+        used += (due[row] - time < length) & (status[row] == wanted)  # a branch would be mispredicted
     return rows[:used].copy()
 
 

@@ -77,12 +77,13 @@ def test_sub_steps_in_pieces_are_all_there(monkeypatch: pytest.MonkeyPatch, n: i
     assert max(found) <= max(1, 30 // voxels)
 
 
-def test_an_exception_where_threads_are_waited_for_ends_them() -> None:
+@pytest.mark.parametrize("chunk", [0, 1])
+def test_an_exception_in_one_thread_ends_the_others(chunk: int) -> None:
     """As a signal raises it: nobody goes on with the rest of a chunk that would take for ever."""
     begun, done = threading.Event(), []
 
     def work(first: int, last: int) -> int:
-        if first == 0:
+        if first == chunk * row_groups.CHUNK:
             begun.wait(60)
             raise KeyboardInterrupt
         begun.set()
@@ -92,6 +93,21 @@ def test_an_exception_where_threads_are_waited_for_ends_them() -> None:
     with pytest.raises(KeyboardInterrupt):
         row_groups.run_in_chunks(work, 4 * row_groups.CHUNK, threads=2)
     assert done
+
+
+@pytest.mark.parametrize(("n", "threads"), [(0, 1), (0, 3), (5, 1), (50, 1), (50, 3), (49, 3), (50, 9)])
+def test_every_row_is_done_once(monkeypatch: pytest.MonkeyPatch, n: int, threads: int) -> None:
+    """By work that stops early, too."""
+    monkeypatch.setattr(row_groups, "CHUNK", 8)
+    times = np.zeros(n, int)
+
+    def work(first: int, last: int) -> int:
+        last = min(last, first + 3)
+        times[first:last] += 1
+        return last
+
+    row_groups.run_in_chunks(work, n, threads)
+    assert (times == 1).all()
 
 
 def test_entries_are_chosen_by_their_weights() -> None:
