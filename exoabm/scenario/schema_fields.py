@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticKnownError
 
 from exoabm.errors import InputError, did_you_mean
 from exoabm.parameters.catalog import CATALOG, Parameter, Quantity
@@ -65,9 +66,12 @@ class Table(BaseModel):
     @classmethod
     def _read_quantities(cls, value: object, info: ValidationInfo) -> object:
         parameter = parameter_of(cls, str(info.field_name))
+        field = cls.model_fields[str(info.field_name)]
         if parameter is None:
+            if isinstance(value, bool) and field.annotation is int:
+                raise PydanticKnownError("int_type")
             return value
-        extra = cls.model_fields[str(info.field_name)].json_schema_extra
+        extra = field.json_schema_extra
         assert isinstance(extra, dict)
 
         def read(item: object) -> object:

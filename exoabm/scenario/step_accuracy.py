@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from exoabm.domain import Domain
+    from exoabm.parameters.catalog import Quantity
     from exoabm.physiology import CellType
     from exoabm.scenario.schema import Scenario
     from exoabm.vesicle import VesicleKind
@@ -179,20 +180,27 @@ def _motion(scenario: Scenario, domain: Domain, types: list[CellType], dt: float
                 )
 
 
+def written(value: Quantity) -> str:
+    """A value as it was given, such as 10 min; in the unit of its parameter if it was a number."""
+    return value.given if isinstance(value.given, str) else str(value)
+
+
 def interval_warnings(scenario: Scenario) -> Iterator[str]:
     """Records that are due more often than there are steps, or within steps."""
     record, step = scenario.record, scenario.clock.step
+    said = written(step)
     for name in ("metrics", "cells", "events", "fields"):
         interval = getattr(record, name)
         steps = float(interval) / float(step)
         if steps < 1 - ROUNDING:
             yield (
-                f"record.{name} = {interval} is shorter than clock.step = {step}; one record is made per step"
+                f"record.{name} = {written(interval)} is shorter than clock.step = {said}; one record is "
+                "made per step"
             )
         elif abs(steps - round(steps)) > ROUNDING * steps:
             yield (
-                f"record.{name} = {interval} is not a multiple of clock.step = {step}; each record is made "
-                "at the end of the step in which it is due, so that intervals differ by up to a step"
+                f"record.{name} = {written(interval)} is not a multiple of clock.step = {said}; each record "
+                "is made at the end of the step in which it is due, so that intervals differ by up to a step"
             )
 
 

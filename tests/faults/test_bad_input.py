@@ -152,6 +152,10 @@ SETTINGS = {
         "layout.group.donor.count=thirty",
         ("layout.group.donor.count = 'thirty': must be a whole number such as 30\n",),
     ),
+    "true-for-a-count": (
+        "layout.group.donor.count=true",
+        ("layout.group.donor.count = True: must be a whole number such as 30\n",),
+    ),
     "table-for-a-face": (
         "domain.faces.x={level=1}",
         ("domain.faces.x.concentration: this key is required", "domain.faces.x.level = 1: unknown key"),

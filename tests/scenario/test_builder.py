@@ -218,7 +218,7 @@ def test_what_a_reader_should_know_is_said() -> None:
 def test_records_that_are_due_within_steps_are_said_to_be_late() -> None:
     keys = {"clock.step": "60 s", "record.cells": "300 s"}
     (words,) = interval_warnings(load("two_cells", keys | {"record.metrics": "90 s"}).scenario)
-    assert words.startswith("record.metrics = 0.025 h is not a multiple of clock.step")
+    assert words.startswith("record.metrics = 90 s is not a multiple of clock.step")
     assert not list(interval_warnings(load("two_cells", keys | {"record.metrics": "120 s"}).scenario))
 
 
