@@ -14,11 +14,11 @@ from ipyvuetify import Html
 from exoabm import ExosomeModel
 from exoabm.output.metrics import measure
 from exoabm.plot.palette import Looks
-from exoabm.scenario.loader import load
-from exoabm.tables.readouts import parse
+from exoabm.scenario.loader import load, shipped
+from exoabm.tables.readouts import named, parse
 from exoabm.viz.components.communication import Cell
 from exoabm.viz.results.charts import charts, curves
-from exoabm.viz.results.text_summary import cell_summary, many, run_summary, told
+from exoabm.viz.results.text_summary import cell_summary, many, present_kinds, run_summary, told
 from exoabm.viz.server.frames import loaded_deliveries
 
 if TYPE_CHECKING:
@@ -333,3 +333,15 @@ def test_a_card_names_the_kinds_of_one_donor() -> None:
     recipient = int(model.state.cells.birth_id[model.state.of_type("uptake_rate").max(axis=1) > 0][0])
     donors = cell_summary(model, recipient).donors
     assert {donor.name for donor in donors} == {"messenger, exosome", "rival, empty"}
+
+
+@pytest.mark.parametrize("scenario", sorted(shipped()))
+def test_the_names_of_a_plot_have_room(scenario: str) -> None:
+    """At most eight stand beside a plot; of two kinds of vesicles there are twelve places."""
+    model = ExosomeModel(scenario, seed=1)
+    drawn = charts(model, Looks.of_state(model.state))
+    assert max(len(chart.lines) for chart in drawn.values()) <= 8
+    titles = [chart.title for chart in drawn.values()]
+    assert len(set(titles)) == len(titles)
+    placed = {line.column for key, chart in drawn.items() if key.startswith("places") for line in chart.lines}
+    assert {named("free", kind) for kind in present_kinds(model.scenario)} <= placed

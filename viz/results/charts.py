@@ -110,27 +110,29 @@ def charts(model: ExosomeModel, looks: Looks, asked: Prediction | None = None) -
     groups = [(name, group) for name, group in groups if group]
     found: dict[str, Chart] = {}
     for particles, group in groups:  # each in a plot of its own: molecules outnumber vesicles by far
-        moved, places = [], []
+        key, several = f"_{particles}" if found else "", len(group) > 1
+        moved, places = [], {}
         ended = words_for(particles).delivered.removeprefix("were ")
         inside = PLACES["delivered"][0] if ended == OPENED else ended
         for kind, dash in zip(group, cycle(_DASHES), strict=False):
-            of = f", {kind}" if len(group) > 1 else ""
+            of = f", {kind}" if several else ""
             moved += [
                 Line(f"{came}{of}", named("emitted", kind), OTHER, dash),
                 Line(f"taken up{of}", named("taken_up", kind), _PLACES["lysosomal"], dash),
                 Line(f"{ended}{of}", named("delivered", kind), PLACES["delivered"][1], dash),
             ]
-            places += [
-                Line(f"{inside if p == 'delivered' else PLACES[p][0]}{of}", named(p, kind), color, dash)
+            lines = tuple(
+                Line(inside if p == "delivered" else PLACES[p][0], named(p, kind), color)
                 for p, color in _PLACES.items()
                 if p != "escaped" or Face.FIXED in state.domain.faces
-            ]
-        key = f"_{particles}" if found else ""
+            )
+            title = f"Where the {particles}{of_dose} are" + f": {kind}" * several
+            places[f"places{key}{of}"] = Chart(title, particles, lines)
         whose = f"{particles} {came}" if len(groups) > 1 else came
         last = ended.partition(" ")[0] if ended == OPENED else ended
         title = f"{capitalized(whose)}, taken up, {last}"
         found[f"moved{key}"] = Chart(title, f"{particles} until now", tuple(moved))
-        found[f"places{key}"] = Chart(f"Where the {particles}{of_dose} are", particles, tuple(places))
+        found |= places
     drawn = [style for style, there in zip(*looks, strict=True) if there and style.named]
     takers = [s for s in drawn if np.any(_type(state, s).uptake_rate > 0)]
     if takers:
