@@ -111,7 +111,7 @@ def table(page: str, first: str) -> list[list[str]]:
     """Rows of the first Markdown table whose head begins with ``first``, its head included."""
     start = page.index(f"| {first} |")
     rows = page[start:].split("\n\n")[0].splitlines()
-    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    cells = [[cell.strip() for cell in row.strip().strip("|").split("|")] for row in rows]
     return [cells[0], *cells[2:]]
 
 
@@ -218,6 +218,9 @@ def test_the_numbers_of_a_page_are_those_of_a_run(name: str) -> None:
 
 
 QUOTED = {
+    "competition": {"": {r"^([\d.]+)$": "delivered[exosome]"}},
+    "disease_progression": {"": {r"^(\d+) \|": "affected", r"\| (\d+) µm$": "farthest_um"}},
+    "hidden_donors": {"half_life": {r"take up ([\d,]+)": "taken_up[exosome_b]"}},
     "screening": {"": {r"^([\d,.]+)$": "taken_up_per_cell[target]"}},
     "tissue": {
         "tumor.release_rate=0": {r"takes up ([\d,]+) instead": "taken_up_per_cell[tumor]"},
@@ -255,7 +258,7 @@ def test_the_changes_to_try_give_the_numbers_of_the_page(name: str) -> None:
             continue
         model = ExosomeModel(name, seed=1, overrides=sets)
         model.run()
-        row = measure(model.state)
+        row = measure(model.state) | (front(model) if name == "disease_progression" else {})
         for pattern, readout in patterns.items():
             printed = re.search(pattern, " | ".join(told))
             assert printed, (change, pattern)
@@ -280,22 +283,58 @@ def test_a_page_counts_the_seeds_with_a_warning() -> None:
     assert f"by up to about {max(map(abs, errors))} %" in page
 
 
+def front(model: ExosomeModel) -> dict[str, float]:
+    """Neurons with 100 seeds or more, and how far from the first cell the farthest of them is."""
+    state = model.state
+    names = np.array([each.name for each in state.types])[state.cells.type]
+    affected = (names != "phagocyte") & (state.cells.cargo[:, 0] >= 100)
+    (first,) = state.cells.position[names == "first"]
+    distance = np.linalg.norm(state.cells.position[affected] - first, axis=1)
+    return {"affected": float(affected.sum()), "farthest_um": float(distance.max())}
+
+
 @pytest.mark.slow
 def test_the_front_of_disease_progression_is_where_the_page_says() -> None:
-    """Neurons with 100 seeds or more at half of the run and at its end, and how far from the first cell."""
+    """At half of the run and at its end."""
     page = " ".join(text(PAGES["disease_progression"]).split())
-    model, front = ExosomeModel("disease_progression", seed=1), []
+    model, at = ExosomeModel("disease_progression", seed=1), []
     for hours in (240, 480):
         model.run_until(hours * 3600)
-        state = model.state
-        names = np.array([each.name for each in state.types])[state.cells.type]
-        affected = (names != "phagocyte") & (state.cells.cargo[:, 0] >= 100)
-        (first,) = state.cells.position[names == "first"]
-        front.append(np.linalg.norm(state.cells.position[affected] - first, axis=1).max())
-        told = re.search(rf"[Aa]fter {hours} h (\d+)\D+ within (\d+) µm", page)
+        at.append(front(model))
+        told = re.search(rf"[Aa]fter {hours} h (?P<affected>\d+)\D+ within (?P<farthest_um>\d+) µm", page)
         assert told
-        assert told.groups() == (f"{affected.sum()}", f"{front[-1]:.0f}")
-    assert f"about {(front[1] - front[0]) / 240:.1f} µm per hour" in page
+        assert not misprinted(told.groupdict(), at[-1])
+    speed = (at[1]["farthest_um"] - at[0]["farthest_um"]) / 240
+    assert f"about {speed:.1f} µm per hour" in page
+
+
+@pytest.mark.slow
+def test_followers_approach_as_fast_as_the_page_says() -> None:
+    """Captures, mean velocity of approach and its standard error, of loads that run fast."""
+    rows = [row for row in table(text(PAGES["chemotaxis"]), "copies per vesicle")[1:] if int(row[0]) >= 128]
+    for copies, _, captured, approach in rows:
+        rate = 2000 / int(copies)
+        overrides = {"cargo.signal.copies": copies, "cell_type.leader.release_rate": f"{rate} / h"}
+        models = [ExosomeModel("chemotaxis", seed=seed, overrides=overrides) for seed in range(10)]
+        start = [distance_from_the_first(model) for model in models]
+        for model in models:
+            model.run()
+        speeds = [(s - distance_from_the_first(m)).mean() / 6 for s, m in zip(start, models, strict=True)]
+        encounters = [model.edges.to_pandas().encountered.sum() / 14 for model in models]
+        found = {
+            "captured": np.mean(encounters),
+            "mean": np.mean(speeds),
+            "error": np.std(speeds, ddof=1) / np.sqrt(10),
+        }
+        mean, error = approach.split(" ± ")
+        assert not misprinted({"captured": captured, "mean": mean, "error": error}, found), (copies, found)
+    assert [row[0] for row in rows] == ["128", "512", "2048"]
+
+
+def distance_from_the_first(model: ExosomeModel) -> np.ndarray:
+    """Of all other cells from the first, in um."""
+    position = model.state.cells.position
+    return np.linalg.norm(position[1:] - position[0], axis=1)
 
 
 @pytest.mark.parametrize("path", [README, ODD, *PAGES.values()], ids=lambda path: path.name)
