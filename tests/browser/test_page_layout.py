@@ -36,6 +36,19 @@ def test_the_first_minute_fits_on_laptop_and_tablet(
         )
 
 
+def test_the_plot_below_a_long_question_is_in_sight(reader: Callable[..., Reader]) -> None:
+    page = reader(width=1024, height=768).open().page
+    for scenario, words in (
+        ("competition", "Silence the rivals"),
+        ("hidden_donors", "Shorten their half-life"),
+    ):
+        page.select_option(".exo-head select", scenario)
+        page.wait_for_selector(f".exo-question:has-text('{words}')")
+        page.wait_for_function(
+            "() => document.querySelector('.exo-plot')?.getBoundingClientRect().bottom <= innerHeight"
+        )
+
+
 def test_light_and_dark_are_remembered(reader: Callable[..., Reader]) -> None:
     someone = reader(color_scheme="dark").open()
     page = someone.page
