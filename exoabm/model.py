@@ -62,8 +62,9 @@ class ExosomeModel(Model):  # type: ignore[misc]
         Dotted keys and values, e.g. ``{"cell_type.donor.release_rate": "10 / h"}``.
     **values
         The same, a keyword each; with ``mesa.batch_run``, dotted keys are parameters to vary.
-    threads : int
-        Threads for large grids; the result does not depend on it.
+    threads : int or None
+        Threads for large fields; None for as many as the process may use, if they are faster. The result does
+        not depend on it.
     snapshot : mapping, optional
         Of ``output.checkpoint.snapshot``, to go on from; scenario and seed must be those it was taken of.
 
@@ -90,11 +91,11 @@ class ExosomeModel(Model):  # type: ignore[misc]
         *,
         seed: int | None = None,
         overrides: Mapping[str, str] | None = None,
-        threads: int = 1,
+        threads: int | None = 1,
         snapshot: Mapping[str, np.ndarray] | None = None,
         **values: object,
     ) -> None:
-        self._threads = whole_number("threads", threads, 1, 256)
+        self._threads = None if threads is None else whole_number("threads", threads, 1, 256)
         self.streams = Streams.from_entropy(seed)
         super().__init__(rng=self.streams.seed)
         scenario = self.loaded = _scenario_of(scenario, overrides, values)
@@ -297,7 +298,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         return branch
 
     @classmethod
-    def from_checkpoint(cls, file: str | Path, *, threads: int = 1) -> Self:
+    def from_checkpoint(cls, file: str | Path, *, threads: int | None = 1) -> Self:
         """The model of a run at one of its checkpoints; it goes on to the same bits as the run.
 
         With other versions of libraries, or on another machine, the bits may differ; ``warnings`` then says

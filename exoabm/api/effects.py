@@ -157,7 +157,7 @@ def whatif(
     at: str = "0 h",
     seed: int | None = None,
     hours: float | str | None = None,
-    threads: int = 1,
+    threads: int | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     progress: bool | ProgressUpdate | None = None,

@@ -35,7 +35,7 @@ def run(
     hours: float | str | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
-    threads: int = 1,
+    threads: int | None = None,
     checkpoint_every: float | str | None = None,
     keep_checkpoints: bool = False,
     changes_at: Mapping[float | str, Changes] | None = None,
@@ -55,8 +55,9 @@ def run(
         The run folder. By default a temporary one, which is removed with the ``Run``; see ``Run.save``.
     overwrite : bool
         Replace a run folder at ``out``.
-    threads : int
-        For large grids; the results do not depend on it.
+    threads : int, optional
+        At most; by default as many as the process may use and make the run faster. The results do not depend
+        on it.
     checkpoint_every : float or str, optional
         Model time between checkpoints, in h or with a unit; ``resume`` goes on from the last one.
     keep_checkpoints : bool
@@ -141,7 +142,7 @@ def repeated(
 def resume(
     folder: str | Path,
     *,
-    threads: int = 1,
+    threads: int | None = None,
     jobs: int = 1,
     cluster: str | None = None,
     progress: bool | ProgressUpdate | None = None,
@@ -152,8 +153,8 @@ def resume(
     ----------
     folder : str or Path
         As given to ``out``. A run must have had ``checkpoint_every``; shards of a sweep are merged.
-    threads : int
-        Of a run; the results do not depend on it.
+    threads : int, optional
+        Of a run; as for ``run``.
     jobs, cluster
         Of a sweep or a trial; see ``sweep``.
     progress : bool or callable, optional

@@ -92,7 +92,7 @@ def whatif(
     seed: int | None = None,
     hours: float | None = None,
     overwrite: bool = False,
-    threads: int = 1,
+    threads: int | None = 1,
     progress: Callable[[float], Any] | None = None,
     changes_at: Sequence[tuple[float, str, str]] = (),
     run: Path | None = None,

@@ -62,7 +62,7 @@ def whatif(
     hours: HoursOption = None,
     set_: SetOption = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier comparison.")] = False,
-    threads: ThreadsOption = 1,
+    threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario with and without one cell, type, edge or vesicle kind, on the same random draws."""

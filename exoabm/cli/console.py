@@ -103,7 +103,10 @@ EngineOption = Annotated[
 ]
 SeedOption = Annotated[int | None, typer.Option(help="0 to 2^63 - 1; random and recorded by default.")]
 ReplicatesOption = Annotated[int, typer.Option(help="Runs per point; all points use the same seeds.")]
-ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help="Threads for large grids.")]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(min=1, max=256, help="Threads at most; default as many as make the run faster here."),
+]
 JobsOption = Annotated[int, typer.Option(min=1, max=1024, help="Parallel runs on this machine.")]
 ClusterOption = Annotated[
     str | None,

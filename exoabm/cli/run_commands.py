@@ -62,7 +62,7 @@ def run(
     keep_checkpoints: Annotated[
         bool, typer.Option(help="Keep them in OUT/checkpoints, for `exoabm whatif OUT --at TIME`.")
     ] = False,
-    threads: ThreadsOption = 1,
+    threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a scenario, or repeat the run of a run folder, and write a run folder."""
@@ -111,7 +111,7 @@ def resume(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder of the run, sweep or trial, as given to --out.")
     ],
-    threads: ThreadsOption = 1,
+    threads: ThreadsOption = None,
     jobs: JobsOption = 1,
     cluster: ClusterOption = None,
     as_json: JsonOption = False,

@@ -113,7 +113,7 @@ def validate(
         int,
         typer.Option(min=1, max=1000, help="With --converge: number of runs for the noise between seeds."),
     ] = 3,
-    threads: ThreadsOption = 1,
+    threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a scenario with its table and layout; with --converge, also its step and voxel."""
@@ -190,7 +190,7 @@ def estimate(
     scenario: ScenarioArgument,
     set_: SetOption = None,
     hours: HoursOption = None,
-    threads: ThreadsOption = 1,
+    threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Estimate the memory of a run, and its time from a few steps; exit 3 if the memory is insufficient."""

@@ -294,18 +294,18 @@ def substeps(n: int, voxels: int) -> Iterator[int]:
         yield min(size, n - first)
 
 
-def pieces(n_sub: Integers, voxels: int) -> Iterator[tuple[int, int, int, int]]:
-    """First and last label, and first and last sub-step, of calls of at most ``UPDATES_PER_CALL`` updates.
+def pieces(labels: Integers, n_sub: Integers, voxels: int) -> Iterator[tuple[Integers, int, int]]:
+    """Labels, and first and last sub-step, of calls of at most ``UPDATES_PER_CALL`` updates.
 
-    All labels in one call if it may be, else one label after the other.
+    All ``labels`` in one call if it may be, else one label after the other; ``n_sub`` is that of each label.
     """
-    if int(n_sub.sum()) * voxels <= UPDATES_PER_CALL:
-        yield 0, len(n_sub), 0, int(n_sub.max())
+    if int(n_sub[labels].sum()) * voxels <= UPDATES_PER_CALL:
+        yield labels, 0, int(n_sub[labels].max())
         return
-    for label, n in enumerate(n_sub.tolist()):
+    for i, n in enumerate(n_sub[labels].tolist()):
         done = 0
         for some in substeps(n, voxels):
-            yield label, label + 1, done, done + some
+            yield labels[i : i + 1], done, done + some
             done += some
 
 

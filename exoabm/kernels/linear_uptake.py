@@ -2,18 +2,23 @@
 
 Labels are independent of each other and each has sub-steps of its own. On large grids several sub-steps, the
 *levels*, are taken block by block while the blocks are in cache: level k of block m follows level k - 1 of
-block m + 1. Every voxel is computed from the same numbers as without blocks.
+block m + 1. Every voxel is computed from the same numbers as without blocks. Several threads take labels of
+their own; where there are fewer labels than threads, they divide the blocks of a large grid instead.
 """
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from exoabm.kernels import diffusion_stencil
 from exoabm.kernels.diffusion_stencil import (
     Diffusion,
     Field,
@@ -41,6 +46,8 @@ CACHED_BYTES = 3 << 18
 """Size of a field and its copy up to which all blocks stay in the cache of a core."""
 LEVELS = 8
 """Sub-steps of a block in succession, for fields that do not."""
+DIVIDED_VOXELS = 1 << 18
+"""Voxels from which on several threads, with blocks of their own, advance a label faster than one does."""
 
 
 class Slots(NamedTuple):
@@ -185,14 +192,14 @@ def _levels(old, new, levels, low, high, low_rise, high_rise, height, medium, sl
 def _linear_serial(
     u, scratch, piece, n_sub, tiling, grid, value, r, decay, faces, slots, exchange, sums, balance
 ):  # fmt: skip
-    """Sub-steps `start` to `stop` of the labels `first` to `last`, one label after the other.
+    """Sub-steps `start` to `stop` of the labels of a piece, one label after the other.
 
     Labels share the copy of the field, which stays in cache.
     """
-    first, last, start, stop = piece
+    some, start, stop = piece
     height, most, bounds = tiling
     medium = grid, value, r, decay, faces
-    for label in range(first, last):
+    for label in some:
         mine = _of_label(exchange, label)
         done, end = start, min(stop, n_sub[label])
         while done < end:
@@ -214,10 +221,10 @@ def _linear_parallel(
     Toward the border between two threads each level ends one block before the level below; then these gaps
     are filled.
     """
-    first, last, start, stop = piece
+    some, start, stop = piece
     height, most, bounds = tiling
     parts = bounds.size - 1
-    for label in range(first, last):
+    for label in some:
         done, end = start, min(stop, n_sub[label])
         while done < end:
             levels = min(most, end - done)
@@ -312,17 +319,56 @@ def advance_linear(
     check_shape("sink", sink, (len(n_sub), n_slots))
     check_shape("exposure", exposure, (labels, n_slots))
     check_shape("flows", flows, (labels, 6))
-    tiling = _Tiling.of(field[0], grid, threads)
     each = by_label(n_sub, labels).astype(np.int64)
-    state = (
-        each, tiling, grid, value, by_label(diffusion.r, labels), by_label(diffusion.decay, labels), faces,
-        slots, Exchange(source, sink, 1.0 / (1.0 + sink), exposure, np.empty(n_slots)),
-        (np.zeros((tiling.levels, tiling.bounds[-1])), np.zeros((tiling.levels, rows))),
-        (flows, source.sum(axis=1), inflows(u, diffusion)),
-    )  # fmt: skip
-    kernel = _linear_serial if len(tiling.bounds) == 2 else _linear_parallel
-    for piece in pieces(each, field[0].size):
-        kernel(field, copy[0], piece, *state)
+    whole = threads > 1 and labels > 1 and (labels >= threads or field[0].size < DIVIDED_VOXELS)
+    tiling = _Tiling.of(field[0], grid, 1 if whole else threads)
+    medium = grid, value, by_label(diffusion.r, labels), by_label(diffusion.decay, labels), faces
+    keep, balance = 1.0 / (1.0 + sink), (flows, source.sum(axis=1), inflows(u, diffusion))
+
+    def state() -> tuple[Any, ...]:
+        """Arguments of the kernels, with arrays for intermediate results that no other thread uses."""
+        exchange = Exchange(source, sink, keep, exposure, np.empty(n_slots))
+        sums = np.zeros((tiling.levels, tiling.bounds[-1])), np.zeros((tiling.levels, rows))
+        return each, tiling, *medium, slots, exchange, sums, balance
+
+    if whole:
+        _share_labels(field, each, [(copy[i], *state()) for i in range(min(threads, labels))])
+        return
+    kernel, only = _linear_serial if len(tiling.bounds) == 2 else _linear_parallel, state()
+    for piece in pieces(np.arange(labels), each, field[0].size):
+        kernel(field, copy[0], piece, *only)
+
+
+def _share_labels(field: Field, n_sub: Integers, states: list[tuple[Any, ...]]) -> None:
+    """Advance all labels by as many threads as there are states, one of them the caller's.
+
+    They take groups of labels of about equal work. An exception in the caller's thread, as a signal raises
+    it, ends the others after their piece.
+    """
+    calls = -(-int(n_sub.sum()) * field[0].size // diffusion_stencil.UPDATES_PER_CALL)
+    groups, order = max(len(states), min(calls, len(n_sub))), np.argsort(-n_sub, kind="stable")
+    waiting, stopped = deque(order[i::groups] for i in range(groups)), threading.Event()
+
+    def advance(scratch: Field, *state: Any) -> None:
+        while True:
+            try:
+                labels = waiting.popleft()
+            except IndexError:
+                return
+            for piece in pieces(labels, n_sub, field[0].size):
+                if stopped.is_set():
+                    return
+                _linear_serial(field, scratch, piece, *state)
+
+    own, *others = states
+    with ThreadPoolExecutor(len(others)) as pool:
+        try:
+            begun = [pool.submit(advance, *state) for state in others]
+            advance(*own)
+            for thread in begun:
+                thread.result()
+        finally:
+            stopped.set()
 
 
 @njit(**_JIT)

@@ -107,7 +107,7 @@ def run_from(
     *,
     hours: float | None = None,
     overwrite: bool = False,
-    threads: int = 1,
+    threads: int | None = 1,
     progress: Callable[[float], Any] | None = None,
     changes_at: Sequence[tuple[float, str, str]] = (),
 ) -> RunResult:

@@ -68,7 +68,7 @@ def run_to_folder(
     seed: int | None = None,
     hours: float | None = None,
     overwrite: bool = False,
-    threads: int = 1,
+    threads: int | None = 1,
     checkpoint_every: float | None = None,
     keep_checkpoints: bool = False,
     progress: Callable[[float], Any] | None = None,
@@ -130,7 +130,9 @@ def run_to_folder(
         return complete(folder, model, loaded, plan, operation, progress, measure, drawing)
 
 
-def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] | None = None) -> RunResult:
+def resume_run(
+    out: Path, *, threads: int | None = 1, progress: Callable[[float], Any] | None = None
+) -> RunResult:
     """Resume the unfinished run of a run folder from its last checkpoint, with identical bits.
 
     Raises
@@ -148,7 +150,7 @@ def resume_run(out: Path, *, threads: int = 1, progress: Callable[[float], Any] 
 
 
 def _taken_up(
-    folder: ResumableFolder, threads: int
+    folder: ResumableFolder, threads: int | None
 ) -> tuple[ExosomeModel, LoadedScenario, dict[str, Any], Operation]:
     """The model of an unfinished run, its scenario at the start, its plan and this operation.
 

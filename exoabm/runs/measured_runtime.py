@@ -90,7 +90,7 @@ def probe(
     loaded: LoadedScenario,
     *,
     hours: float | None = None,
-    threads: int = 1,
+    threads: int | None = 1,
     compiling: Callable[[], object] | None = None,
 ) -> Timing:
     """Measure a few steps of a run and say how long all of it takes.
@@ -100,7 +100,7 @@ def probe(
     loaded : LoadedScenario
     hours : float, optional
         Model time; the scenario's duration if None.
-    threads : int
+    threads : int or None
     compiling : callable, optional
         Called once if something has to be compiled first, which may take a minute.
 
@@ -171,7 +171,7 @@ def warning(
     loaded: LoadedScenario,
     *,
     hours: float | None = None,
-    threads: int = 1,
+    threads: int | None = 1,
     compiling: Callable[[], object] | None = None,
 ) -> str | None:
     """A sentence on a run that takes long or much memory; None for a modest one, which is not probed.

@@ -293,7 +293,7 @@ def build_state(loaded: LoadedScenario, plan: Blueprint, streams: Streams) -> St
     return state
 
 
-def make_engine(transport: Transport, state: State, threads: int = 1) -> Engine:
+def make_engine(transport: Transport, state: State, threads: int | None = 1) -> Engine:
     """The transport engine of a scenario."""
     return ENGINES[transport.engine].make(state, transport.capture, transport.courant, threads)
 

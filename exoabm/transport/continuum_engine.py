@@ -11,9 +11,7 @@ sub-steps inside the coupling step. Uptake saturates on the sum over all rows.
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +20,7 @@ from exoabm.accounting.stage_records import Emissions, Sources, TransportResult
 from exoabm.errors import NumericalError
 from exoabm.kernels.diffusion_stencil import CLEARED, ENTERED, ESCAPED, MASS, Diffusion
 from exoabm.kernels.linear_uptake import (
+    DIVIDED_VOXELS,
     Slots,
     advance_linear,
     collect,
@@ -33,24 +32,22 @@ from exoabm.kernels.saturable_uptake import advance_saturable
 from exoabm.kernels.uptake_rates import Entries, UptakeLaw, index_entries
 from exoabm.state import RESERVOIR
 from exoabm.transport.cell_grid_coupling import Coupling, Weights, couple
+from exoabm.transport.free_cores import free_cores, usable_cores
 from exoabm.transport.grid_discretization import choose_courant, conductance, is_uniform, substep_rates
 from exoabm.transport.membrane_geometry import MembraneGeometry, membrane_geometry_of
 from exoabm.transport.receptor_binding import Receptors, shared
 from exoabm.vesicle import most_classes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from exoabm.state import State
 
 EMPTY_FIELD = 1e-25
 """Vesicles below which a field is set to 0, before its numbers become subnormal and slow."""
 DENSE = 0.3
 """Share of occupied voxels from which on all are treated as such where uptake saturates: faster; assumed."""
-PARALLEL_VOXELS = 1 << 18
-"""Voxels above which several threads are faster than one."""
-LOOK_AFTER = 0.25
-"""Seconds of wall time over which the use of cores is measured."""
+PARALLEL_UPDATES = 1 << 21
+"""Updates of voxels in a call, about 1 ms, from which on threads with rows of their own are faster than one.
+A thread costs 0.1 ms, measured."""
 SLICES = 8
 """Parts of a step in which kinds that share receptors alternate, in reversed order."""
 DRIFT_TOLERANCE = {np.dtype("f8"): 1e-9, np.dtype("f4"): 1e-3}
@@ -90,54 +87,6 @@ class _KindStep:
     """(rows, 6), added to; see ``kernels.diffusion_stencil``."""
 
 
-class FreeCores:
-    """Cores that this process uses or could use: free = (idle time + own CPU time) / wall time.
-
-    The idle time is that of all cores, over at least the last ``LOOK_AFTER`` seconds; before, free = cores -
-    load, the mean number of processes that ran or waited in the last minute. Threads that wait for each other
-    are slower than one where other processes take a core of theirs away.
-    """
-
-    def __init__(
-        self,
-        most: int,
-        read: Callable[[], tuple[float, float, float]] | None = None,
-        unloaded: Callable[[], float] | None = None,
-    ) -> None:
-        self._most, self._read, self._free = most, read or _clocks, 1
-        if most > 1:
-            self._free, self._last = round((unloaded or _unloaded)()), self._read()
-
-    def count(self) -> int:
-        """Threads to use now."""
-        if self._most > 1:
-            now = self._read()
-            wall, idle, own = (b - a for a, b in zip(self._last, now, strict=True))
-            if wall >= LOOK_AFTER:
-                self._free, self._last = round((idle + own) / wall), now
-        return max(1, min(self._most, self._free))
-
-
-def _clocks() -> tuple[float, float, float]:
-    """Wall time, idle time of all cores and CPU time of this process, s."""
-    import psutil
-
-    return time.perf_counter(), psutil.cpu_times().idle, time.process_time()
-
-
-def _unloaded() -> float:
-    """Cores less the load of the last minute."""
-    import psutil
-
-    return float(psutil.cpu_count()) - psutil.getloadavg()[0]
-
-
-@cache
-def _free_cores(most: int) -> FreeCores:
-    """One for all models of a process, since the load at its start includes no threads of earlier models."""
-    return FreeCores(most)
-
-
 class Continuum:
     """The engine on a grid; see the module.
 
@@ -147,17 +96,20 @@ class Continuum:
         Read for the domain and the cells; made again by ``bind`` when cells have come, gone or moved.
     courant : float, optional
         D dt/dx^2 of a sub-step; at most the stability limit.
-    threads : int
-        Threads for large grids (``PARALLEL_VOXELS``), as many as there are free cores (`FreeCores`). The
+    threads : int, optional
+        At most, as many as there are free cores (`FreeCores`): each with rows of a field of its own, in calls
+        of ``PARALLEL_UPDATES``, or with a part of a grid of ``DIVIDED_VOXELS``. By default (None) the cores
+        that the process may use, and no grid is divided, as the code for it takes seconds to compile. The
         result has the same bits for any number.
     """
 
     name = "continuum"
 
-    def __init__(self, state: State, *, courant: float | None = None, threads: int = 1) -> None:
+    def __init__(self, state: State, *, courant: float | None = None, threads: int | None = 1) -> None:
         domain = state.domain
         self.courant = choose_courant(domain) if courant is None else float(courant)
-        self._cores = _free_cores(threads if state.domain.n_voxels >= PARALLEL_VOXELS else 1)
+        self._cores = free_cores(usable_cores() if threads is None else threads)
+        self._divides = threads is not None and domain.n_voxels >= DIVIDED_VOXELS
         self._conductance = None if is_uniform(domain) else conductance(domain)
         self._scratch = np.empty(0)
         self._counts: dict[tuple[int, float, bool], np.ndarray] = {}
@@ -277,6 +229,14 @@ class Continuum:
             faces,
         )
 
+    def _threads(self, field: np.ndarray, n_sub: np.ndarray) -> int:
+        """Threads for a field with linear uptake, at most one for each row unless they divide the grid."""
+        updates = field.size // len(n_sub) * int(n_sub.sum())
+        if self._divides or (len(field) > 1 and updates >= PARALLEL_UPDATES):
+            free = self._cores.count()
+            return free if self._divides else min(free, len(field))
+        return 1
+
     def _linear(self, state: State, step: _KindStep, sites: _Sites) -> None:
         """Each row in the sub-steps of its size class."""
         field, h = state.fields[step.kind], step.dt / step.n_sub
@@ -291,7 +251,7 @@ class Continuum:
             sink=sites.sink_rate * h[:, None],
             exposure=exposure,
             flows=step.flows,
-            threads=self._cores.count(),
+            threads=self._threads(field, step.n_sub),
         )
         rate = (h / state.domain.voxel_volume)[:, None] * np.array([c.kappa for c in sites.couplings])
         entries, taken = sites.entries, np.zeros(step.taken.shape)
@@ -320,7 +280,7 @@ class Continuum:
             taken=step.taken,
             flows=step.flows,
             occupancy=occupancy,
-            threads=self._cores.count(),
+            threads=self._cores.count() if self._divides else 1,
         )
 
 

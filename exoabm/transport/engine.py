@@ -42,26 +42,27 @@ class EngineDeclaration:
     Parameters
     ----------
     make : callable
-        The engine of a state, with ``transport.capture``, ``transport.courant`` and a number of threads.
+        The engine of a state, with ``transport.capture``, ``transport.courant`` and a number of threads: by
+        default (None) as many as make it faster on the cores that this process may use.
     follows_vesicles : bool
         Whole vesicles, each with its donor cell, its fate and its events, in ``state.vesicles``; otherwise
         expected numbers, a field in ``state.fields`` for each kind, origin and size class.
     """
 
-    make: Callable[[State, str, float | None, int], Engine]
+    make: Callable[[State, str, float | None, int | None], Engine]
     follows_vesicles: bool
 
 
-def _continuum(state: State, capture: str, courant: float | None, threads: int) -> Engine:
+def _continuum(state: State, capture: str, courant: float | None, threads: int | None) -> Engine:
     from exoabm.transport.continuum_engine import Continuum
 
     return Continuum(state, courant=courant, threads=threads)
 
 
-def _vesicles(state: State, capture: str, courant: float | None, threads: int) -> Engine:
+def _vesicles(state: State, capture: str, courant: float | None, threads: int | None) -> Engine:
     from exoabm.transport.vesicle_engine import VesicleEngine
 
-    return VesicleEngine(state, capture=capture, courant=courant, threads=threads)
+    return VesicleEngine(state, capture=capture, courant=courant, threads=threads or 1)
 
 
 ENGINES = {

@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import os
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from crowded_tissue import assert_identical, crowd
 from worlds import run
 
-from exoabm.transport.continuum_engine import LOOK_AFTER, FreeCores, _clocks, _free_cores
+from exoabm.transport import continuum_engine, free_cores
+from exoabm.transport.free_cores import LOOK_AFTER, FreeCores, _clocks
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BURSTS = {"secretion": "poisson"}
 
 
 @pytest.mark.parametrize("saturation", ["inf", "1 pM"])
 @pytest.mark.parametrize("dim", [2, 3])
-def test_one_thread_or_two(dim: int, saturation: str) -> None:
-    options = {"saturation": saturation, "zones": True, "faces": "held", "kinds": BURSTS}
+def test_one_thread_or_several(monkeypatch: pytest.MonkeyPatch, dim: int, saturation: str) -> None:
+    """With threads on a small grid, as on a large one; two origins and the reservoir, three size classes."""
+    vesicle = {"diameter_gsd": 1.4, "size_classes": 3}
+    options = {"saturation": saturation, "zones": True, "faces": "held", "kinds": BURSTS, "vesicle": vesicle}
     one = run(crowd(dim, threads=1, **options), 1800)
-    two = run(crowd(dim, threads=2, **options), 1800)
-    assert_identical(one, two)
+    assert len(one.state.fields[0]) == 9
+    monkeypatch.setattr(continuum_engine, "PARALLEL_UPDATES", 0)
+    monkeypatch.setattr(continuum_engine, "DIVIDED_VOXELS", 1)
+    used = []
+    for threads in (2, 4, None):
+        monkeypatch.setattr(FreeCores, "count", lambda _, n=threads: used.append(n) or n or 3)
+        assert_identical(one, run(crowd(dim, threads=threads, **options), 1800))
+    assert set(used) == ({2, 4, None} if saturation == "inf" else {2, 4}), "by default no grid is divided"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +61,31 @@ def test_the_clocks_of_this_machine_agree() -> None:
     assert 0.05 <= own <= wall + 0.01
     assert -0.02 <= idle <= cores * (wall + 0.02)
     assert 1 <= FreeCores(cores + 1).count() <= cores + 1
-    assert _free_cores(2) is _free_cores(2), "a model has no clock of its own"
+    assert free_cores.free_cores(2) is free_cores.free_cores(2), "a model has no clock of its own"
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, 6),
+        ({"cpu.max": "max 100000"}, 6),
+        ({"cpu.max": "250000 100000"}, 2),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 6),
+        ({"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}, 4),
+        ({"cpu.max": "?"}, 6),
+    ],
+)
+def test_cores_that_a_process_may_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], cores: int
+) -> None:
+    """Six that it is bound to, and the quota of its control group in both versions of Linux."""
+    monkeypatch.setattr(free_cores, "CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr(free_cores.config, "NUMBA_NUM_THREADS", 6)
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content + "\n")
+    assert free_cores.usable_cores() == cores
 
 
 def test_a_seed_names_a_run() -> None:

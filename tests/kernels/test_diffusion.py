@@ -77,13 +77,17 @@ def make(shape, sides="mixed", dtype=np.float64, labels=1, varied=False, saturat
 
 
 def run_linear(p, n_sub, threads=1, label=None):
-    """Fields, uptake per cell, exposure and flows of all labels, or of one, by `advance_linear`."""
+    """Fields, uptake per cell, exposure and flows of all labels, or of one, by `advance_linear`.
+
+    ``n_sub`` is a number, or those of the groups.
+    """
+    counts = np.atleast_1d(n_sub)
     mine = slice(None) if label is None else slice(label, label + 1)
     u = p.u[mine].copy(order="K")
     labels, n_slots = len(u), p.voxel.size
     slots = linear_uptake.index_slots(p.voxel, u.shape[1:])
-    rate = p.dt * p.lattice_rate[None] / p.volume
-    sink = np.bincount(p.slot, rate[0, p.cell] * p.weight, minlength=n_slots)[None]
+    rate = np.tile(p.dt * p.lattice_rate / p.volume, (len(counts), 1))
+    sink = np.array([np.bincount(p.slot, r[p.cell] * p.weight, minlength=n_slots) for r in rate])
     exposure, flows, taken = (
         np.zeros((labels, n_slots)),
         np.zeros((labels, 6)),
@@ -91,7 +95,7 @@ def run_linear(p, n_sub, threads=1, label=None):
     )
     flows[:, d.MASS] = u.reshape(labels, -1).sum(axis=1, dtype=np.float64)
     linear_uptake.advance_linear(
-        u, np.empty_like(u), n_sub=np.array([n_sub]), diffusion=diffusion(p, mine), slots=slots,
+        u, np.empty_like(u), n_sub=counts, diffusion=diffusion(p, mine), slots=slots,
         source=p.source[mine].copy(), sink=sink, exposure=exposure, flows=flows, threads=threads,
     )  # fmt: skip
     linear_uptake.collect(p.slot, p.cell, p.weight, rate, exposure, taken)
@@ -190,12 +194,14 @@ def test_mass_check_sees_a_leaking_stencil():
 
 @pytest.mark.parametrize("varied", [False, True], ids=["uniform", "varied"])
 @pytest.mark.parametrize("shape", [(23, 31), (5, 9, 11), (1, 3)], ids=str)
-def test_threads_leave_the_same_bits(shape, varied):
+def test_threads_leave_the_same_bits(monkeypatch, shape, varied):
+    """Of linear uptake, threads take whole labels, or more threads than labels divide the blocks."""
+    monkeypatch.setattr(linear_uptake, "DIVIDED_VOXELS", 1)
     p = make(shape, labels=10, varied=varied, saturation=20.0, groups=2)
     for run in (run_linear, functools.partial(run_saturable, groups=2)):
         for one, other in zip(run(p, 7), run(p, 7, threads=2), strict=True):
             assert one.tobytes() == other.tobytes()
-        for one, other in zip(run(p, 7), run(p, 7, threads=5), strict=True):
+        for one, other in zip(run(p, 7), run(p, 7, threads=11), strict=True):
             assert one.tobytes() == other.tobytes()
 
 

@@ -21,7 +21,7 @@ VESICLES = {"transport.engine": "vesicles", "cell_type.donor.release_rate": "300
 RUNS = {
     "linear": (linear_uptake, "_linear_serial", {}, 1),
     "shared": (saturable_uptake, "_serial", {"cell_type.recipient.saturation": "1 nM"}, 1),
-    "linear, threads": (linear_uptake, "_linear_parallel", {}, 2),
+    "linear, threads": (linear_uptake, "_linear_parallel", {}, 8),  # more than rows of the field
     "shared, threads": (saturable_uptake, "_parallel", {"cell_type.recipient.saturation": "1 nM"}, 2),
     "hop": (lattice_random_walk, "_walk_rows", VESICLES | {"transport.capture": "voxel"}, 1),
     "walk": (brownian_offlattice, "_walk_rows", VESICLES | {"transport.capture": "membrane"}, 1),
@@ -46,8 +46,9 @@ def bits(overrides: dict[str, str], threads: int) -> list[bytes]:
 def test_small_pieces_give_the_same_bits(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Odd and even numbers of sub-steps to a piece, so that the two copies of the field change places."""
     module, function, overrides, threads = RUNS[name]
-    monkeypatch.setattr("exoabm.transport.continuum_engine.PARALLEL_VOXELS", 1)
-    monkeypatch.setattr("exoabm.transport.continuum_engine.FreeCores.count", lambda _: threads)
+    monkeypatch.setattr("exoabm.transport.continuum_engine.DIVIDED_VOXELS", 1)
+    monkeypatch.setattr(linear_uptake, "DIVIDED_VOXELS", 1)
+    monkeypatch.setattr("exoabm.transport.free_cores.FreeCores.count", lambda _: threads)
     monkeypatch.setattr(linear_uptake, "BLOCK_VOXELS", 1)
     calls, kernel = [], getattr(module, function)
 

@@ -102,7 +102,7 @@ def converge(
     seed: int = 0,
     seeds: int = 3,
     hours: float | None = None,
-    threads: int = 1,
+    threads: int | None = 1,
     progress: Callable[[float], Any] | None = None,
 ) -> Convergence:
     """Run a scenario at three steps and, where affordable, two voxels.
@@ -243,7 +243,11 @@ def _smaller_voxel(
 
 
 def _run(
-    loaded: LoadedScenario, seed: int, hours: float | None, threads: int, update: Callable[[float], None]
+    loaded: LoadedScenario,
+    seed: int,
+    hours: float | None,
+    threads: int | None,
+    update: Callable[[float], None],
 ) -> Values:
     model = ExosomeModel(loaded, seed=seed, threads=threads)
     model.run(hours, progress=update)
