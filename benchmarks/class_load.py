@@ -330,7 +330,11 @@ def ages(client: Client, start: float, end: float) -> np.ndarray:
 
 
 async def load(options: argparse.Namespace, server: ServerProcess) -> dict[str, float]:
-    """Let readers come, run models and go; what was measured."""
+    """Let classes come one after the other; what was measured of the first, and memory after each.
+
+    Memory before is that of a server that has opened each model once. What one class leaves and the next
+    does not add to is free memory between blocks in use.
+    """
     for query in dict.fromkeys(queries(options)):
         one = Client(server.address, server.token, query.partition("&seed")[0])
         await one.open()
@@ -340,6 +344,17 @@ async def load(options: argparse.Namespace, server: ServerProcess) -> dict[str, 
             raise SystemExit(f"{query}: the page does not open this model")
         await one.close()
     base = await settled(server)
+    measured = {"MB before": base, **await attend(options, server)}
+    measured["MB per reader"] = (measured.pop("MB with all readers") - base) / options.readers
+    measured["MB after all have left"] = await settled(server)
+    for number in range(2, options.classes + 1):
+        await attend(options, server)
+        measured[f"MB after class {number}"] = await settled(server)
+    return measured | {"s to end the server": server.end()}
+
+
+async def attend(options: argparse.Namespace, server: ServerProcess) -> dict[str, float]:
+    """Let the readers of a class come, run models and go."""
     readers = [Client(server.address, server.token, query) for query in queries(options)]
     opened = []
     for client in readers:
@@ -349,11 +364,9 @@ async def load(options: argparse.Namespace, server: ServerProcess) -> dict[str, 
     start, busy = time.time(), server.cpu()
     rests = np.linspace(0, PRESS, len(readers))
     await asyncio.gather(*(read(c, options.seconds, float(r)) for c, r in zip(readers, rests, strict=True)))
-    end, used = time.time(), server.cpu() - busy
-    full = server.megabytes
+    end, used, full = time.time(), server.cpu() - busy, server.megabytes
     for client in readers:
         await client.close()
-    left = await settled(server)
     begin = start + PRESS + 5
     frames = [sum(begin < came < end for came, _ in c.arrivals) / (end - begin) for c in readers]
     age = np.concatenate([ages(c, begin, end) for c in readers])
@@ -370,10 +383,7 @@ async def load(options: argparse.Namespace, server: ServerProcess) -> dict[str, 
         "age of the page, p95 s": float(np.percentile(age, 95)),
         "age of the page, p95 s of the worst reader": worst,
         "processors used": used / (end - start),
-        "MB before": base,
-        "MB per reader": (full - base) / len(readers),
-        "MB after all have left": left,
-        "s to end the server": server.end(),
+        "MB with all readers": full,
     }
 
 
@@ -400,6 +410,7 @@ def main() -> None:
         "--scenarios", default="signaling,two_cells,tissue,relay,tissue_repair,tumor_niche,chemotaxis"
     )
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--classes", type=int, default=1, help="classes, one after the other")
     parser.add_argument("server", nargs="*", default=["--class"], help="options of exoabm dash, after --")
     options = parser.parse_args()
     with ServerProcess(*options.server) as server:
