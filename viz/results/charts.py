@@ -126,7 +126,7 @@ def charts(model: ExosomeModel, looks: Looks, asked: Prediction | None = None) -
                 for p, color in _PLACES.items()
                 if p != "escaped" or Face.FIXED in state.domain.faces
             )
-            title = f"Where the {particles}{of_dose} are" + f": {kind}" * several
+            title = f"Where the {particles}{of_dose} are{f': {kind}' if several else ''}"
             places[f"places{key}{of}"] = Chart(title, particles, lines)
         whose = f"{particles} {came}" if len(groups) > 1 else came
         last = ended.partition(" ")[0] if ended == OPENED else ended
