@@ -347,7 +347,9 @@ def _share_labels(field: Field, n_sub: Integers, states: list[tuple[Any, ...]]) 
     """
     calls = -(-int(n_sub.sum()) * field[0].size // diffusion_stencil.UPDATES_PER_CALL)
     groups, order = max(len(states), min(calls, len(n_sub))), np.argsort(-n_sub, kind="stable")
-    waiting, stopped = deque(order[i::groups] for i in range(groups)), threading.Event()
+    # Contiguous, as of one thread: the kernel would be compiled again for other arrays.
+    waiting = deque(np.ascontiguousarray(order[i::groups]) for i in range(groups))
+    stopped = threading.Event()
 
     def advance(scratch: Field, *state: Any) -> None:
         while True:

@@ -58,6 +58,14 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch, shape, dtype, va
                 assert a.tobytes() == b.tobytes()
 
 
+def test_threads_use_the_code_that_is_compiled_for_one():
+    """A second compilation, for arrays of another layout, takes seconds of the first run of a user."""
+    for threads in (1, 2):
+        advance((9, 13), threads)
+    layouts = {piece[0].layout for _, _, piece, *_ in linear_uptake._linear_serial.signatures}
+    assert layouts == {"C"}
+
+
 def test_threads_share_the_work(monkeypatch):
     """Both are at work at the same time, in arrays of their own, with similar numbers of sub-steps."""
     begun, together = [], threading.Barrier(2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
 import mesa
 import numpy as np
@@ -14,10 +13,6 @@ import exoabm as xo
 from exoabm._mesa import BaseAgent
 from exoabm.errors import InputError
 from exoabm.output.cells import lineage_table
-
-if TYPE_CHECKING:
-    pass
-
 
 MORTAL = SMALL | {"cell_type.donor.death_rate": "0 / h"}
 

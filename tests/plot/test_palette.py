@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,9 +10,6 @@ from matplotlib.colors import to_hex
 
 from exoabm.plot import palette
 from exoabm.plot.palette import Role
-
-if TYPE_CHECKING:
-    pass
 
 
 def luminance(color: str) -> float:

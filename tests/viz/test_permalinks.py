@@ -6,7 +6,6 @@ import base64
 import json
 import random
 import zlib
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,9 +18,6 @@ from exoabm.viz.page_run import opened
 from exoabm.viz.parameter_controls import controls_of
 from exoabm.viz.server.uploads import UploadFolder, read_table_upload
 from exoabm.viz.setup import FACES, LONGEST, Setup, decode, encode, first_setup
-
-if TYPE_CHECKING:
-    pass
 
 SHIPPED = ["signaling", "tissue", "two_cells", "waste_removal"]
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import struct
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -16,9 +16,6 @@ from exoabm.viz.server.access_control import AccessControl, Address, SocketFilte
 from exoabm.viz.server.classroom import CLASSROOM
 from exoabm.viz.server.limits import SLOTS, ModelSlots, class_limits
 from exoabm.viz.setup import first_setup
-
-if TYPE_CHECKING:
-    pass
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -25,9 +24,6 @@ from exoabm.viz.results.communication_data import CommunicationData
 from exoabm.viz.server.frames import Scale as FieldScale
 from exoabm.viz.server.frames import _field, _shares
 from exoabm.viz.server.uploads import UploadFolder, read_table_upload
-
-if TYPE_CHECKING:
-    pass
 
 CASES = Path(__file__).parents[1] / "readers" / "cases"
 
