@@ -180,7 +180,7 @@ def _motion(scenario: Scenario, domain: Domain, types: list[CellType], dt: float
                 )
 
 
-def written(value: Quantity) -> str:
+def _as_given(value: Quantity) -> str:
     """A value as it was given, such as 10 min; in the unit of its parameter if it was a number."""
     return value.given if isinstance(value.given, str) else str(value)
 
@@ -188,19 +188,20 @@ def written(value: Quantity) -> str:
 def interval_warnings(scenario: Scenario) -> Iterator[str]:
     """Records that are due more often than there are steps, or within steps."""
     record, step = scenario.record, scenario.clock.step
-    said = written(step)
+    said = _as_given(step)
     for name in ("metrics", "cells", "events", "fields"):
         interval = getattr(record, name)
         steps = float(interval) / float(step)
         if steps < 1 - ROUNDING:
             yield (
-                f"record.{name} = {written(interval)} is shorter than clock.step = {said}; one record is "
+                f"record.{name} = {_as_given(interval)} is shorter than clock.step = {said}; one record is "
                 "made per step"
             )
         elif abs(steps - round(steps)) > ROUNDING * steps:
             yield (
-                f"record.{name} = {written(interval)} is not a multiple of clock.step = {said}; each record "
-                "is made at the end of the step in which it is due, so that intervals differ by up to a step"
+                f"record.{name} = {_as_given(interval)} is not a multiple of clock.step = {said}; each "
+                "record is made at the end of the step in which it is due, so that intervals differ by up to "
+                "a step"
             )
 
 

@@ -59,7 +59,7 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch, shape, dtype, va
 
 
 def test_threads_use_the_code_that_is_compiled_for_one():
-    """A second compilation, for arrays of another layout, takes seconds of the first run of a user."""
+    """A second compilation, for arrays of another layout, takes about 1 s of the first run of a user."""
     for threads in (1, 2):
         advance((9, 13), threads)
     layouts = {piece[0].layout for _, _, piece, *_ in linear_uptake._linear_serial.signatures}
