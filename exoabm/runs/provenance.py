@@ -76,14 +76,13 @@ def check_sources_unchanged(
         return
     try:
         now = load(source, overrides)
-        own = [  # silencings and gifts that were added to the source, as by `exoabm whatif`
-            f"{key}.{row.name}."
-            for key in ("silence", "give")
-            for row in getattr(then.scenario, key)
-            if row.name not in {other.name for other in getattr(now.scenario, key)}
-        ]
-        found = differences(then, now).items()
-        changed = {key: pair for key, pair in found if not key.startswith(tuple(own))}
+        changed = differences(then, now)
+        for key in ("silence", "give"):  # rows that were added to the source, as by `exoabm whatif`
+            source_rows = {row.name for row in getattr(now.scenario, key)}
+            own = [f"{key}.{row.name}." for row in getattr(then.scenario, key) if row.name not in source_rows]
+            if own and not source_rows:
+                own.append(key)  # an empty list, which stands for itself
+            changed = {each: pair for each, pair in changed.items() if not each.startswith(tuple(own))}
     except InputError as error:
         raise InputError(f"{source} has changed since the {begun} was started: {error}") from None
     paths = [path for path in (now.table_path(), now.types_path()) if path is not None]

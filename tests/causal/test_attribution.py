@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from small_tissue import LINEAR, SILENT_RELAYS, loaded, model
 
+from exoabm.batch.execution.batch_folder import verify
 from exoabm.batch.execution.run_readouts import measure
 from exoabm.causal import attribution, coalitions
 from exoabm.causal.attribution import adjoint, attribute, contribution, duration_note, with_few_labels
@@ -17,6 +18,7 @@ from exoabm.errors import InputError
 from exoabm.physiology import Block, Silence
 from exoabm.plot import effects
 from exoabm.runs import measured_runtime
+from exoabm.scenario.loader import load
 from exoabm.transport.transfer_matrix import check_steady
 
 
@@ -208,3 +210,15 @@ def test_donors_share_a_label_where_the_readout_is_a_sum_over_them():
     assert found[9]["taken_up[donor -> reader]"] > 0
     with pytest.raises(InputError, match="is reserved with"):
         loaded({"cell_type.reader.name": "any", "transport.provenance": "none"}, responses=False)
+
+
+def test_the_same_call_resumes_an_attribution_and_replaces_it_if_asked(tmp_path):
+    """Of a scenario by its name, which has no silencings, unlike the runs: it was said to have changed."""
+    asked = {"readout": "taken_up_per_cell[recipient]", "hours": 0.1, "by": "type", "design": "one"}
+    made = [attribute(load("two_cells"), tmp_path / "c", seed=1, seeds=1, **asked) for _ in range(2)]
+    made.append(attribute(load("two_cells"), tmp_path / "c", seed=1, seeds=1, **asked, overwrite=True))
+    assert made[0] == made[1] == made[2]
+    assert not verify(tmp_path / "c")
+    changed = load("two_cells", {"cell_type.donor.release_rate": "1 / h"})
+    with pytest.raises(InputError, match="runs with other settings"):
+        attribute(changed, tmp_path / "c", seed=1, seeds=1, **asked)

@@ -142,7 +142,8 @@ def _disk_errors() -> Iterator[None]:
 PLOTS = "plots"
 REPORTS = frozenset({"results.parquet", "summary.parquet", "summary.json"})
 TRIAL = frozenset({"trial.json", "report.html", "values.csv", "effects.csv", "sweeps.csv"})
-MADE = frozenset({PLAN, JOURNAL, LOCK, MANIFEST, ROWS, RUNS, SHARDS, PLOTS, *REPORTS, *TRIAL})
+CAUSAL = frozenset({"causal.parquet", "causal.png"})
+MADE = frozenset({PLAN, JOURNAL, LOCK, MANIFEST, ROWS, RUNS, SHARDS, PLOTS, *REPORTS, *TRIAL, *CAUSAL})
 """Names at the top of a batch that we write."""
 OURS = {
     ROWS: re.compile(r"\d{6}\.jsonl"),
