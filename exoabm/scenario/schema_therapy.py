@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from exoabm.errors import InputError
 from exoabm.parameters.catalog import Quantity
-from exoabm.scenario.schema_fields import Name, Plain, Table, quantity_field
+from exoabm.scenario.schema_fields import Name, Plain, Table, parameter_of, quantity_field
 from exoabm.tables.readouts import parse
 
 
@@ -86,6 +86,17 @@ class Pharmacokinetics(Table):
     rest: Rest = Field(default_factory=Rest)
 
 
+_OF_PARTICLES = {
+    "drainage_half_life",
+    "carrier_uptake",
+    "target_permeability",
+    "organ_half_life",
+    "leak_half_life",
+    "cargo_return",
+}
+"""Fields of a dose that apply to its particles in the body, not to free molecules."""
+
+
 class Dosing(Table):
     """A dose: amount, route, schedule, place of entry and pharmacokinetics."""
 
@@ -137,6 +148,31 @@ class Dosing(Table):
     def measure(self) -> str:
         """The unit of the amount of the dose."""
         return next(m for m in ("particles", "copies", "mass", "cells") if getattr(self, m) is not None)
+
+    def unused(self, immunity: bool) -> set[str]:
+        """Fields that nothing reads: all of a dose that is not given, and those of other routes or forms.
+
+        Protein and antigen count in a host with ``immunity``; protein also converts a mass to particles.
+        """
+        quantities = {key for key in type(self).model_fields if parameter_of(type(self), key) is not None}
+        if not self.given:
+            return quantities
+        read = {"particles", "copies", "mass", "cells", "start", "duration", "center", "reach"}
+        if self.repeats > 1:
+            read.add("interval")
+        if immunity or self.mass is not None:
+            read.add("protein_per_particle")
+        if immunity:
+            read |= {"relative_immunogenicity", "foreignness"}
+        if self.cells is not None:
+            read |= {"release_rate", "therapeutic_half_life"} | ({"cell_antigen"} if immunity else set())
+        if self.route != "tissue":
+            read |= {"partition", "hepatic_clearance", "renal_clearance"}
+            if not self.molecular:
+                read |= _OF_PARTICLES
+        if self.route in ("intraperitoneal", "subcutaneous"):
+            read |= {"bioavailability", "absorption_half_life"}
+        return quantities - read
 
     @model_validator(mode="after")
     def _one_measure_one_way_in(self) -> Dosing:

@@ -401,7 +401,7 @@ def _problems_of_responses(scenario: Scenario) -> Iterator[Problem]:
 
 
 def unused_keys(scenario: Scenario) -> set[str]:
-    """Dotted keys that no run reads: rates of absent mechanisms, counts of listed points, some diameters."""
+    """Dotted keys that no run reads: of absent mechanisms, doses not given, listed points, some diameters."""
     moved = {(row.cell_type, row.behavior) for row in scenario.response}
     each = scenario.transport.follows_vesicles
     found = {f"layout.group.{group.key}.count" for group in scenario.layout.group if group.points is not None}
@@ -419,4 +419,5 @@ def unused_keys(scenario: Scenario) -> set[str]:
         found |= {f"cell_type.{table.name}.{key}" for key, is_read in read.items() if not is_read}
     # The diameter determines a diffusivity that is not given.
     found |= {f"vesicle.{v.name}.diameter" for v in scenario.vesicle if v.diffusivity is not None}
-    return found
+    immunity = scenario.immunity is not None
+    return found | {f"dose.{dose.name}.{key}" for dose in scenario.dose for key in dose.unused(immunity)}

@@ -9,8 +9,11 @@ import shlex
 import pytest
 
 from exoabm.errors import InputError
+from exoabm.model import ExosomeModel
 from exoabm.parameters.catalog import CATALOG
 from exoabm.scenario.loader import load, shipped
+from exoabm.scenario.schema_fields import quantities
+from exoabm.scenario.validation import unused_keys
 from exoabm.viz.components.controls import _row
 from exoabm.viz.parameter_controls import SHARES, Control, changed, controls_of, span
 from exoabm.viz.setup import Setup, first_setup, intro_of, shipped_intro
@@ -140,6 +143,61 @@ def test_controls_without_effect_are_not_offered(signaling: dict[str, Control]) 
     assert "cell_type.donor.release_rate" in signaling
     assert "cell_type.donor.uptake_rate" not in signaling
     assert "cell_type.recipient.release_rate" not in signaling
+
+
+@pytest.mark.parametrize(
+    ("scenario", "changes", "without", "with_"),
+    [
+        ("delivery_routes", {}, "bioavailability foreignness interval cell_antigen", "carrier_uptake"),
+        ("delivery_routes", {"dose.dose.repeats": "3"}, "release_rate", "interval"),
+        ("delivery_routes", {"dose.dose.route": "subcutaneous"}, "foreignness", "absorption_half_life"),
+        ("delivery_routes", {"dose.dose.molecular": "true"}, "carrier_uptake cargo_return", "partition"),
+        ("tissue_repair", {}, "carrier_uptake partition drainage_half_life", "reach start"),
+        (
+            "exosome_vs_cell_therapy",
+            {},
+            "absorption_half_life",
+            "cell_antigen foreignness therapeutic_half_life",
+        ),
+    ],
+)
+def test_controls_of_a_dose_are_those_of_its_route_and_form(
+    scenario: str, changes: dict[str, str], without: str, with_: str
+) -> None:
+    loaded = load(scenario, changes)
+    (name,) = (dose.name for dose in loaded.scenario.dose if dose.given)
+    found = {key.rpartition(".")[2] for key in controls_of(loaded) if key.startswith(f"dose.{name}.")}
+    assert not found & set(without.split())
+    assert found >= set(with_.split())
+
+
+@pytest.mark.parametrize(
+    ("scenario", "changes"),
+    [
+        ("delivery_routes", {}),
+        ("delivery_routes", {"dose.dose.molecular": "true"}),
+        ("delivery_routes", {"dose.dose.route": "subcutaneous"}),
+        ("exosome_vs_cell_therapy", {}),
+        ("tissue_repair", {}),
+    ],
+)
+def test_controls_of_doses_that_are_not_offered_change_no_run(scenario: str, changes: dict[str, str]) -> None:
+    first = load(scenario, changes)
+    numbers = {key: value for key, value in quantities(first.scenario) if key.startswith("dose.")}
+    hidden = {key: value for key, value in numbers.items() if key in unused_keys(first.scenario)}
+    halved = {key: f"{value.magnitude / 2:g}" for key, value in hidden.items()}
+    assert len(halved) > 5
+    ends = []
+    for given in (changes, changes | halved):
+        model = ExosomeModel(load(scenario, given), seed=1)
+        for _ in range(4):
+            model.step()
+        ends.append({str(readout): value for readout, value in model.state.treatment_readouts.items()})
+    assert ends[1] == pytest.approx(ends[0], rel=1e-9)
+
+
+def test_a_dose_that_is_not_given_has_no_controls() -> None:
+    assert not [key for key in controls_of(load("tissue_repair")) if key.startswith("dose.graft.")]
 
 
 def test_cells_that_release_by_sorting_or_export_have_the_controls_of_it() -> None:
