@@ -342,12 +342,11 @@ def advance_linear(
 def _share_labels(field: Field, n_sub: Integers, states: list[tuple[Any, ...]]) -> None:
     """Advance all labels by as many threads as there are states, one of them the caller's.
 
-    They take groups of labels of about equal work. An exception in the caller's thread, as a signal raises
-    it, ends the others after their piece.
+    They take groups of labels of about equal work, in contiguous arrays, as the kernel is compiled for. An
+    exception in the caller's thread, as a signal raises it, ends the others after their piece.
     """
     calls = -(-int(n_sub.sum()) * field[0].size // diffusion_stencil.UPDATES_PER_CALL)
     groups, order = max(len(states), min(calls, len(n_sub))), np.argsort(-n_sub, kind="stable")
-    # Contiguous, as of one thread: the kernel would be compiled again for other arrays.
     waiting = deque(np.ascontiguousarray(order[i::groups]) for i in range(groups))
     stopped = threading.Event()
 

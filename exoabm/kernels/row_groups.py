@@ -48,10 +48,13 @@ def run_in_chunks(work: Callable[[int, int], int], n: int, threads: int) -> None
         share()
         return
     with ThreadPoolExecutor(threads - 1) as pool:
-        others = [pool.submit(share) for _ in range(threads - 1)]
-        share()
-        for other in others:
-            other.result()
+        try:
+            others = [pool.submit(share) for _ in range(threads - 1)]
+            share()
+            for other in others:
+                other.result()
+        finally:  # also of an exception here, while the others are waited for
+            stopped.set()
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

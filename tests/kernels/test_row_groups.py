@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -94,6 +96,25 @@ def test_an_exception_in_one_thread_ends_the_others(chunk: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         row_groups.run_in_chunks(work, 4 * row_groups.CHUNK, threads=2)
     assert done
+
+
+def test_an_exception_where_others_are_waited_for_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They do not finish a long chunk first."""
+    caller, begun, calls = threading.get_ident(), threading.Event(), []
+
+    def work(first: int, last: int) -> int:
+        if threading.get_ident() == caller:
+            begun.wait(60)
+            return last
+        begun.set()
+        calls.append(first)
+        time.sleep(0.001)
+        return last if len(calls) == 5000 else first
+
+    monkeypatch.setattr("concurrent.futures.Future.result", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        row_groups.run_in_chunks(work, 4 * row_groups.CHUNK, threads=2)
+    assert 0 < len(calls) < 5000
 
 
 @pytest.mark.parametrize(("n", "threads"), [(0, 1), (0, 3), (5, 1), (50, 1), (50, 3), (49, 3), (50, 9)])
