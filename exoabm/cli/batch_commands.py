@@ -13,6 +13,18 @@ from rich.table import Column
 import exoabm
 from exoabm.cli.console import (
     PANEL,
+    app,
+    out,
+    plain_table,
+    print_damage,
+    print_json,
+    print_path,
+    print_warnings,
+    progress,
+    state_how_to_resume,
+    state_what_remains,
+)
+from exoabm.cli.options import (
     ClusterOption,
     EngineOption,
     HoursOption,
@@ -22,19 +34,9 @@ from exoabm.cli.console import (
     ScenarioArgument,
     SeedOption,
     SetOption,
-    app,
     changes_of,
     load,
-    out,
-    plain_table,
     positive_hours,
-    print_damage,
-    print_json,
-    print_path,
-    print_warnings,
-    progress,
-    state_how_to_resume,
-    state_what_remains,
 )
 from exoabm.errors import InputError, RunFailed
 from exoabm.wording import counted

@@ -15,6 +15,17 @@ from rich.table import Column
 import exoabm
 from exoabm.cli.console import (
     PANEL,
+    app,
+    out,
+    plain_table,
+    print_json,
+    print_path,
+    print_recognized,
+    print_warnings,
+    progress,
+    state_what_is_kept,
+)
+from exoabm.cli.options import (
     ClusterOption,
     EngineOption,
     HoursOption,
@@ -23,17 +34,8 @@ from exoabm.cli.console import (
     ReplicatesOption,
     ScenarioArgument,
     SetOption,
-    app,
     changes_of,
-    out,
-    plain_table,
     positive_hours,
-    print_json,
-    print_path,
-    print_recognized,
-    print_warnings,
-    progress,
-    state_what_is_kept,
 )
 from exoabm.errors import set_options, visible
 

@@ -10,6 +10,18 @@ from rich.markup import escape
 
 import exoabm
 from exoabm.cli.console import (
+    app,
+    err,
+    out,
+    plain_table,
+    print_json,
+    print_note,
+    print_path,
+    progress,
+    state_what_is_kept,
+    state_what_remains,
+)
+from exoabm.cli.options import (
     EngineOption,
     HoursOption,
     JobsOption,
@@ -17,18 +29,8 @@ from exoabm.cli.console import (
     ScenarioArgument,
     SetOption,
     ThreadsOption,
-    app,
     changes_of,
-    err,
-    out,
-    plain_table,
     positive_hours,
-    print_json,
-    print_note,
-    print_path,
-    progress,
-    state_what_is_kept,
-    state_what_remains,
 )
 from exoabm.wording import counted
 

@@ -1,4 +1,4 @@
-"""The application: options, loading of scenarios, output and errors that all commands have in common."""
+"""The application, its output, and errors and signals: what all commands have in common."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from exoabm import collector_paused
 from exoabm.errors import (
     UNSEEN,
     ExoError,
@@ -44,7 +43,6 @@ from exoabm.interrupts import (
     put_before,
 )
 from exoabm.memory import own_process
-from exoabm.transport.engine import ENGINES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -53,8 +51,6 @@ if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderableType
     from rich.segment import Segment
     from rich.text import Text
-
-    from exoabm.scenario.loader import LoadedScenario
 
 
 WIDE = 10_000
@@ -79,91 +75,6 @@ class _Console(Console):
 
 out = _Console(soft_wrap=True, width=None if sys.stdout is not None and sys.stdout.isatty() else WIDE)
 err = _Console(stderr=True, soft_wrap=True)
-
-ScenarioArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="SCENARIO", help="Name of an included scenario, path of a TOML file, or table of cells."
-    ),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Override a value, e.g. clock.step='30 s'. Repeatable.",
-    ),
-]
-HoursOption = Annotated[
-    str | None,
-    typer.Option(metavar="TIME", help="Model time, 24, '24 h' or '90 min'; default as in the scenario."),
-]
-EngineOption = Annotated[
-    str | None, typer.Option("--engine", help=f"{' or '.join(ENGINES)}; default as in the scenario.")
-]
-SeedOption = Annotated[int | None, typer.Option(help="0 to 2^63 - 1; random and recorded by default.")]
-ReplicatesOption = Annotated[int, typer.Option(help="Runs per point; all points use the same seeds.")]
-ThreadsOption = Annotated[
-    int | None,
-    typer.Option(min=1, max=256, help="Threads at most; default as many as make the run faster here."),
-]
-JobsOption = Annotated[int, typer.Option(min=1, max=1024, help="Parallel runs on this machine.")]
-ClusterOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="tcp://HOST:PORT|local:N",
-        help="Address of a Dask scheduler with the same file system, or local:N workers; extra 'cluster'.",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def load(scenario: str, pairs: list[str] | None = None, engine: str | None = None) -> LoadedScenario:
-    """A scenario by name or path, with ``--set`` and ``--engine`` applied."""
-    with collector_paused():
-        from exoabm.scenario import loader
-
-    return loader.load(scenario, changes_of(pairs, engine))
-
-
-def changes_of(pairs: list[str] | None, engine: str | None) -> dict[str, str]:
-    """Keys and values of ``--set`` and ``--engine``."""
-    changes = overrides_of(pairs)
-    if engine is not None and changes.setdefault("transport.engine", engine) != engine:
-        raise InputError(
-            f"--engine {engine} and --set transport.engine={changes['transport.engine']}: give one"
-        )
-    return changes
-
-
-def overrides_of(pairs: list[str] | None) -> dict[str, str]:
-    """Keys and values of ``--set``."""
-    from exoabm.scenario.changes import check_no_option
-
-    overrides = {}
-    for pair in pairs or []:
-        key, equals, value = pair.partition("=")
-        if not equals or not key.strip():
-            raise InputError(f"--set {pair!r}: write KEY=VALUE, e.g. --set clock.duration='12 h'")
-        check_no_option(key.strip(), "--set")
-        if key.strip() in overrides:
-            raise InputError(f"--set {key.strip()} is given twice")
-        overrides[key.strip()] = value.strip()
-    return overrides
-
-
-def check_grid_memory(loaded: LoadedScenario) -> None:
-    """Refuse, before slow imports, a scenario whose declared size exceeds the memory."""
-    from exoabm.scenario.resource_estimate import check_grid_memory
-
-    check_grid_memory(loaded.scenario)
-
-
-def positive_hours(text: str | None) -> float | None:
-    """Value of ``--hours`` in h; a number without unit is in hours."""
-    from exoabm.scenario.changes import model_time
-
-    return None if text is None else model_time(text, "--hours")[0]
 
 
 def print_compiling() -> None:

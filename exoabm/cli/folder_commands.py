@@ -9,17 +9,8 @@ import typer
 from rich.markup import escape
 from rich.table import Column
 
-from exoabm.cli.console import (
-    JsonOption,
-    app,
-    load,
-    out,
-    overrides_of,
-    plain_table,
-    print_json,
-    print_warnings,
-    state_what_remains,
-)
+from exoabm.cli.console import app, out, plain_table, print_json, print_warnings, state_what_remains
+from exoabm.cli.options import JsonOption, load, overrides_of
 from exoabm.errors import InputError
 from exoabm.export.formats import FIGURES, FORMATS, TABLE_ENDINGS
 

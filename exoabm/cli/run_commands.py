@@ -11,6 +11,19 @@ from rich.markup import escape
 import exoabm
 from exoabm import collector_paused
 from exoabm.cli.console import (
+    app,
+    out,
+    plain_table,
+    print_compiling,
+    print_json,
+    print_note,
+    print_path,
+    print_recognized,
+    print_warnings,
+    progress,
+    state_how_to_resume,
+)
+from exoabm.cli.options import (
     ClusterOption,
     EngineOption,
     HoursOption,
@@ -20,20 +33,9 @@ from exoabm.cli.console import (
     SeedOption,
     SetOption,
     ThreadsOption,
-    app,
     check_grid_memory,
     load,
-    out,
-    plain_table,
     positive_hours,
-    print_compiling,
-    print_json,
-    print_note,
-    print_path,
-    print_recognized,
-    print_warnings,
-    progress,
-    state_how_to_resume,
 )
 from exoabm.errors import InputError
 

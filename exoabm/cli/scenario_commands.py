@@ -10,18 +10,9 @@ import typer
 from rich.markup import escape
 
 from exoabm.cli.console import (
-    HoursOption,
-    JsonOption,
-    ScenarioArgument,
-    SetOption,
-    ThreadsOption,
     app,
-    check_grid_memory,
-    load,
     out,
-    overrides_of,
     plain_table,
-    positive_hours,
     print_compiling,
     print_json,
     print_path,
@@ -29,6 +20,17 @@ from exoabm.cli.console import (
     print_recognized,
     print_warnings,
     progress,
+)
+from exoabm.cli.options import (
+    HoursOption,
+    JsonOption,
+    ScenarioArgument,
+    SetOption,
+    ThreadsOption,
+    check_grid_memory,
+    load,
+    overrides_of,
+    positive_hours,
 )
 from exoabm.errors import InputError, command_line
 from exoabm.wording import counted

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from exoabm.cli.console import JsonOption, app, out, plain_table, print_json, state_what_remains
+from exoabm.cli.console import app, out, plain_table, print_json, state_what_remains
+from exoabm.cli.options import JsonOption
 
 
 @app.command(rich_help_panel="Runs")

@@ -18,7 +18,7 @@ from exoabm.batch.trials.report import render
 from exoabm.batch.trials.report_texts_and_charts import setting, shown
 from exoabm.batch.trials.trial import Trial, run_trial
 from exoabm.batch.trials.verdict import Direction, Scale, Verdict, each_of, paired_effect
-from exoabm.cli.console import changes_of
+from exoabm.cli.options import changes_of
 from exoabm.scenario.loader import parse
 from tests.conftest import parsed
 

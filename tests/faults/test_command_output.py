@@ -13,7 +13,7 @@ from rich.text import Text
 import exoabm
 from exoabm import viz
 from exoabm.cli import app, run_commands, scenario_commands
-from exoabm.cli.console import changes_of
+from exoabm.cli.options import changes_of
 from exoabm.errors import command_line, set_options
 from tests.conftest import parsed
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import solara
 
-from exoabm.cli.console import overrides_of
+from exoabm.cli.options import overrides_of
 from exoabm.domain import Domain
 from exoabm.model import ExosomeModel
 from exoabm.plot.palette import Looks
