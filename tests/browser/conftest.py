@@ -138,9 +138,9 @@ def small(start: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory
     return start(str(path), "--seats", "1")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium without a network."""
+    """Chromium without a network, for one module: while it is there, `asyncio.run` of other tests is refused."""
     api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     with api.sync_playwright() as play:
         chromium = play.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
@@ -228,7 +228,7 @@ class Reader:
         return int(found[0]), float(found[1]), float(found[2])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tabs(browser: Any) -> Iterator[Callable[[], Any]]:
     """A function that gives an empty tab of a window that readers share, if there is one that was left empty.
 
