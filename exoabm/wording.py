@@ -1,4 +1,4 @@
-"""How numbers, counts and names of a scenario are written in messages, tables and figures."""
+"""How numbers, counts and names of a scenario are written in messages, tables and figures; round numbers."""
 
 from __future__ import annotations
 
@@ -65,6 +65,12 @@ def signed(value: float) -> str:
 def percent(share: float) -> str:
     """A share as a percentage of two figures."""
     return f"{number(float(f'{100 * share:.2g}'))} %"
+
+
+def round_below(value: float) -> float:
+    """The largest of 1, 2 and 5 times a power of ten that is not above ``value``, which is above 0."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return power * max(m for m in (1, 2, 5) if m * power <= value * (1 + 1e-9))
 
 
 def counted(n: int, noun: str) -> str:

@@ -149,7 +149,7 @@ def scenario_from_table(
     >>> again.scenario.cell_type == mine.scenario.cell_type
     True
     """
-    from exoabm.runs.input_tables import scenario_of_labels
+    from exoabm.scenario.scenario_from_table import scenario_of_labels
 
     given = texts_of(changes, more)
     layout = {key: text for key, text in given.items() if key.startswith("layout.")}

@@ -36,6 +36,8 @@ from exoabm.errors import InputError, command_line
 from exoabm.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from exoabm.batch.calibration.convergence import Convergence
 
 PANEL = "Scenarios"
@@ -264,11 +266,29 @@ def new(
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file or folder.")] = False,
 ) -> None:
     """Create a scenario from a table of cells: one cell type per label, with values to be replaced."""
-    from exoabm.runs.input_tables import draft_scenario
-
     print_recognized(draft_scenario(table, out_, overrides_of(set_), overwrite=overwrite))
     print_path(out_)
     out.print(escape(command_line("run", out_)))
+
+
+def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overwrite: bool = False) -> str:
+    """Write a scenario for a table, see ``scenario_of_labels``; return the recognized format.
+
+    Raises
+    ------
+    InputError
+        If the table leaves something open, or the file exists.
+    """
+    from exoabm.output.durable_files import check_new, write_whole, writing_into
+    from exoabm.scenario.scenario_from_table import scenario_of_labels
+
+    if to.suffix != ".toml":
+        raise InputError(f"--out {to}: a scenario is written to a file whose name ends in .toml")
+    check_new(to, overwrite=overwrite)
+    text, recognized = scenario_of_labels(table, overrides, to.resolve().parent)
+    with writing_into(to.parent, to):
+        write_whole(to, text)
+    return recognized
 
 
 def _filled(text: str) -> str:

@@ -22,8 +22,8 @@ from exoabm.plot.page import (
 )
 from exoabm.plot.palette import INK, MUTED, PAPER
 from exoabm.plot.run_figure.tissue import tapers
-from exoabm.plot.scales import label_ticks, round_below
-from exoabm.wording import number
+from exoabm.plot.scales import label_ticks
+from exoabm.wording import number, round_below
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,8 +22,7 @@ from exoabm.plot.page import (
     text_width,
 )
 from exoabm.plot.palette import INK, MUTED, PAPER
-from exoabm.plot.scales import round_below
-from exoabm.wording import number
+from exoabm.wording import number, round_below
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,12 +19,6 @@ DECADES = 4
 """Orders of magnitude of concentration, and of uptake, that shades distinguish."""
 
 
-def round_below(value: float) -> float:
-    """The largest of 1, 2 and 5 times a power of ten that is not above ``value``."""
-    power = 10.0 ** np.floor(np.log10(value))
-    return float(power * max(m for m in (1, 2, 5) if m * power <= value * (1 + 1e-9)))
-
-
 def log_range(values: np.ndarray, decades: float = DECADES) -> tuple[float, float]:
     """Lowest and highest positive value, at least a factor of 2 and at most ``decades`` apart."""
     positive = values[values > 0]

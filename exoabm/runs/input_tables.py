@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import re
 import shutil
-import tomllib
-import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from exoabm.errors import UNSEEN, ExoError, InputError
+from exoabm.errors import InputError
 from exoabm.manifest import inside
-from exoabm.output.durable_files import check_new, write_whole, writing_into
 from exoabm.output.run_folder import TABLE
-from exoabm.plot.scales import round_below
-from exoabm.readers.options import BYSTANDER, quoted
-from exoabm.scenario.builder import blueprint
-from exoabm.scenario.loader import TABLE_SCENARIO, load, parse, scenario_of_table, sha256_of_tables
-from exoabm.scenario.placement import from_table
-from exoabm.state import ANY_CELL, OUTSIDE
+from exoabm.scenario.loader import sha256_of_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from exoabm.output.run_folder import RunFolder
     from exoabm.scenario.loader import LoadedScenario
 
@@ -81,129 +69,3 @@ def copy(path: Path, to: Path) -> None:
 def _size(path: Path) -> int:
     files = [path / name for name in inside(path)] if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files)
-
-
-LONGEST_NAME = 60
-MOST_TYPES = 200
-GREEK = re.compile(r"GREEK (?:SMALL|CAPITAL) LETTER (?:FINAL )?(\w+)$")
-SPELLED = {"LAMDA": "lambda"}
-"""Greek letters that Unicode names otherwise than usual."""
-
-
-def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overwrite: bool = False) -> str:
-    """Write a scenario for a table, see ``scenario_of_labels``; return the recognized format.
-
-    Raises
-    ------
-    InputError
-        If the table leaves something open, or the file exists.
-    """
-    if to.suffix != ".toml":
-        raise InputError(f"--out {to}: a scenario is written to a file whose name ends in .toml")
-    check_new(to, overwrite=overwrite)
-    text, recognized = scenario_of_labels(table, overrides, to.resolve().parent)
-    with writing_into(to.parent, to):
-        write_whole(to, text)
-    return recognized
-
-
-def scenario_of_labels(table: Path, overrides: Mapping[str, str], home: Path) -> tuple[bytes, str]:
-    """A scenario for a table with one cell type per label, as TOML, and the recognized format.
-
-    A label in the type map of ``tissue`` gets the numbers of the type that it denotes there, others those
-    of its first type; all of them are assumptions, to be replaced by what was measured. The step is that of
-    ``tissue``, or the shorter one that suffices for the uptake by these cells.
-
-    Parameters
-    ----------
-    table : Path
-    overrides : mapping
-        Keys of the layout that the table leaves open.
-    home : Path
-        The folder of the scenario, by which the table is named in it.
-
-    Raises
-    ------
-    InputError
-        If the table leaves something open.
-    """
-    import tomli_w
-
-    loaded = load(table, {**overrides, "layout.unmapped": BYSTANDER})
-    placed = from_table(loaded)
-    labels = list(placed.table.labels.counts())
-    if len(labels) > MOST_TYPES:
-        raise InputError(f"{table}: {len(labels)} labels; is this the column of cell types?")
-    layout = tomllib.loads(loaded.written())["layout"]
-    raw = tomllib.loads(scenario_of_table(table).decode())
-    known = {each["name"]: each for each in raw["cell_type"]}
-    first = raw["cell_type"][0]
-    for label in labels:
-        if found := UNSEEN.search(label):
-            code = f"U+{ord(found[0]):04X}"
-            raise InputError(f"{table}: the label {quoted(label)} has a control character, {code}; remove it")
-    names = names_of_labels(labels)
-    raw["cell_type"] = [{**known.get(placed.meaning[label], first), "name": names[label]} for label in labels]
-    raw.pop("readout", None)  # it names types of the shipped table
-    raw["layout"] = {
-        **{key: value for key, value in layout.items() if key not in ("unmapped", "type_map")},
-        "table": _beside(table, home),
-        "type_map": names,
-    }
-    if loaded.scenario.layout.types_from is not None:
-        raw["layout"]["types_from"] = _beside(Path(loaded.scenario.layout.types_from), home)
-    raw["clock"]["step"] = _short_step(raw, table.name, home)
-    raw["info"]["summary"] += f" Rates are those of the shipped scenario {TABLE_SCENARIO}, and assumptions."
-    head = f"# {placed.table.recognized(names)}\n"
-    head += "# Rates, diameters and uptake are assumptions to be replaced by measured values.\n\n"
-    return (head + tomli_w.dumps(raw)).encode(), placed.table.recognized(names)
-
-
-def _short_step(raw: Mapping[str, Any], name: str, home: Path) -> Any:
-    """The step of a scenario, or a shorter one where its cells take up vesicles so fast that it is long."""
-    import tomli_w
-
-    given = raw["clock"]["step"]
-    try:
-        loaded = parse(tomli_w.dumps(raw).encode(), name=name, folder=home)
-        step = blueprint(loaded, seed=0).step
-    except ExoError:  # which the scenario then reports itself
-        return given
-    usual = loaded.scenario.clock.step
-    if step >= float(usual):
-        return given
-    short = math.floor(step) if step >= 1 else round_below(step)
-    note = f"{usual}, the step of {TABLE_SCENARIO}, is long for the uptake by these cells"
-    return {"value": f"{short:g} s", "source": "assumed", "note": note}
-
-
-def names_of_labels(labels: Iterable[str]) -> dict[str, str]:
-    """A name of a cell type for each label: letters, digits and _; all different.
-
-    Greek letters are spelled out, as in ``beta_cell``, and accents are left out.
-    """
-    names: dict[str, str] = {}
-    for label in labels:
-        words = _latin(label).replace("+", "_pos ").replace("-", "_").strip()
-        name = re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_")[:LONGEST_NAME] or "type"
-        name = name if name[0].isalpha() else f"type_{name}"
-        unique, n = name, 2
-        while unique in names.values() or unique in (BYSTANDER, ANY_CELL, *OUTSIDE):
-            unique, n = f"{name}_{n}", n + 1
-        names[label] = unique
-    return names
-
-
-def _latin(text: str) -> str:
-    """Text with Greek letters spelled out, and letters without their accents."""
-    found = []
-    for mark in unicodedata.normalize("NFKD", text):
-        greek = GREEK.match(unicodedata.name(mark, ""))
-        found.append(SPELLED.get(greek[1], greek[1].lower()) if greek else mark)
-    return "".join(mark for mark in found if not unicodedata.combining(mark[0]))
-
-
-def _beside(path: Path, home: Path) -> str:
-    """Path of a file in a scenario: its name if in the folder of the scenario, else the full path."""
-    path = path.resolve()
-    return path.name if path.parent == home else str(path)

@@ -13,7 +13,6 @@ import pytest
 from exoabm.errors import InputError
 from exoabm.model import ExosomeModel
 from exoabm.runs.execute import run_to_folder
-from exoabm.runs.input_tables import draft_scenario, names_of_labels
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import load
 
@@ -182,58 +181,6 @@ def test_markers_of_halo(tmp_path):
     assert list(made.placed.meaning) == ["CD8", "Tumor", "multiple", "negative"]
     assert made.position[:, 0].tolist() == [2.5, 12.5, 22.5, 32.5]
     assert "1 cells have several and are 'multiple'" in made.placed.recognized
-
-
-def test_a_scenario_is_begun_from_a_table(tmp_path):
-    shutil.copy(CASES / "tables/qupath_px.csv", tmp_path)
-    target = tmp_path / "mine.toml"
-    with pytest.raises(InputError, match=r"layout\.unit="):
-        draft_scenario(tmp_path / "qupath_px.csv", target, {})
-    assert not target.exists()
-    said = draft_scenario(tmp_path / "qupath_px.csv", target, {"layout.unit": "0.5 um"})
-    assert "107 CK+ -> CK_pos" in said
-    made = blueprint(load(str(target)), 1)
-    assert {t.name for t in made.types} == {"CK_pos", "other", "CD68_pos"}
-    assert made.types[0].release_rate > 0
-    assert load(str(target)).scenario.layout.table == "qupath_px.csv"
-    with pytest.raises(InputError, match="exists already"):
-        draft_scenario(tmp_path / "qupath_px.csv", target, {"layout.unit": "0.5 um"})
-
-
-def test_a_drafted_scenario_can_be_loaded_or_is_not_written(tmp_path):
-    """Whatever the labels: names of exoabm get a number, and control characters are refused."""
-    for label in ("dose", "any", "reservoir", "\x1b[31mred"):
-        table, to = tmp_path / "cells.csv", tmp_path / f"{len(label)}.toml"
-        table.write_text(f"x_um,y_um,cell_type\n5,5,{label}\n40,5,b\n")
-        if label.isalpha():
-            draft_scenario(table, to, {})
-            assert {each.name for each in load(str(to)).scenario.cell_type} == {f"{label}_2", "b"}
-        else:
-            with pytest.raises(InputError, match=r"cells.csv: the label .* has a control character, U\+001B"):
-                draft_scenario(table, to, {})
-            assert not to.exists()
-
-
-def test_names_of_labels_differ_and_are_names():
-    labels = ["CD8+", "CD8 pos", "1", "", "../../x", "<b>x</b>", "bystander", "a" * 99, "a" * 98, "Ü"]
-    names = names_of_labels(labels)
-    assert len(set(names.values())) == len(labels)
-    assert all(
-        name[0].isalpha() and name.replace("_", "").isalnum() and len(name) < 64 for name in names.values()
-    )
-    assert names["CD8+"] == "CD8_pos"
-    assert names["bystander"] != "bystander"
-    own = ("dose", "reservoir", "any")
-    assert names_of_labels(own) == {name: f"{name}_2" for name in own}
-    greek = names_of_labels(["β-cell", "δ cell", "γδ T", "Λ", "Schwann-Zelle é", "ς"])
-    assert list(greek.values()) == [
-        "beta_cell",
-        "delta_cell",
-        "gammadelta_T",
-        "lambda",
-        "Schwann_Zelle_e",
-        "sigma",
-    ]
 
 
 CENTER = "Location_Center_X,Location_Center_Y"

@@ -21,8 +21,8 @@ from exoabm.plot.run_figure.layout import (
     say,
     write_heading,
 )
-from exoabm.plot.scales import FEW, log_range, log_ticks, round_below, tick_names
-from exoabm.wording import counted, number, percent, shorten
+from exoabm.plot.scales import FEW, log_range, log_ticks, tick_names
+from exoabm.wording import counted, number, percent, round_below, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
