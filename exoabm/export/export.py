@@ -22,7 +22,6 @@ from exoabm.export.formats import RUN, TABLE_ENDINGS, format_of
 from exoabm.export.pairs import long_tables
 from exoabm.manifest import MANIFEST, Fault, fault_list
 from exoabm.output.durable_files import (
-    LOCK,
     atomic_file,
     atomic_folder,
     check_new,
@@ -30,6 +29,7 @@ from exoabm.output.durable_files import (
     write_whole,
     writing_into,
 )
+from exoabm.output.folder_locks import LOCK
 from exoabm.output.run_folder import check_finished
 from exoabm.readers.text_table import PHYSICELL_COLUMNS
 from exoabm.runs.input_tables import copy, tables_of

@@ -19,13 +19,9 @@ from exoabm.interrupts import signals_held
 from exoabm.manifest import MANIFEST, inside
 from exoabm.manifest import write as write_manifest
 from exoabm.output.durable_files import (
-    LOCK,
-    Lock,
-    check_free,
     check_new,
     disk_message,
     folder_errors,
-    hold,
     put,
     put_back,
     put_beside,
@@ -35,6 +31,7 @@ from exoabm.output.durable_files import (
     sync,
     what_came,
 )
+from exoabm.output.folder_locks import LOCK, Lock, check_free, hold
 from exoabm.tables.declarations import RUN_TABLES
 
 if TYPE_CHECKING:

@@ -255,7 +255,7 @@ def test_a_changed_scenario_is_refused_by_its_keys(tmp_path) -> None:
 
 
 def hold_lock(folder: str, ready) -> None:
-    from exoabm.output.durable_files import locked
+    from exoabm.output.folder_locks import locked
 
     with locked(Path(folder)):
         ready.set()

@@ -185,7 +185,7 @@ def test_a_name_in_a_manifest_leads_nowhere_else(runs, tmp_path) -> None:
 
 def test_leftovers_are_named_and_only_the_dead_removed(command, runs, tmp_path) -> None:
     """Of a killed run, one at work, one that can be resumed, and one killed as it replaced another."""
-    from exoabm.output.durable_files import LOCK, hold
+    from exoabm.output.folder_locks import LOCK, hold
 
     place = tmp_path / "runs"
     for name in (".dead.partial", ".busy.partial", "on.unfinished", "off.unfinished", ".mine.partial"):

@@ -24,7 +24,7 @@ import pytest
 from exoabm import interrupts
 from exoabm.errors import InputError, NumericalError, RunFailed
 from exoabm.interrupts import Ended
-from exoabm.output.durable_files import LOCK, locked
+from exoabm.output.folder_locks import LOCK, locked
 from exoabm.output.run_folder import RunFolder
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load

@@ -18,7 +18,7 @@ import exoabm
 from exoabm import ExosomeModel
 from exoabm.errors import InputError
 from exoabm.output import checkpoint
-from exoabm.output.durable_files import LOCK, hold
+from exoabm.output.folder_locks import LOCK, hold
 from exoabm.output.run_folder import CHECKPOINT, ResumableFolder
 from exoabm.runs.execute import resume_run, run_to_folder
 from exoabm.scenario.loader import load
@@ -167,7 +167,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 def test_the_lock_of_a_dead_process_clears_itself(tmp_path: Path) -> None:
     run = halted(tmp_path / "a")
     code = (
-        "import sys, time, pathlib; from exoabm.output.durable_files import hold\n"
+        "import sys, time, pathlib; from exoabm.output.folder_locks import hold\n"
         "kept = hold(pathlib.Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "a.unfinished")]

@@ -18,7 +18,7 @@ from exoabm.batch.execution.rows import PLAN, Plan
 from exoabm.errors import InputError
 from exoabm.manifest import MANIFEST, Fault, faults, inside, listed
 from exoabm.manifest import write as write_manifest
-from exoabm.output.durable_files import LOCK
+from exoabm.output.folder_locks import LOCK
 from exoabm.output.run_folder import MADE as MADE_BY_A_RUN
 from exoabm.output.run_folder import check_finished
 

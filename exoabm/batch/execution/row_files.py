@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from exoabm.batch.execution.rows import PLAN, Plan
 from exoabm.errors import ExoError, InputError, RunFailed
-from exoabm.output.durable_files import Held, write_whole
+from exoabm.output.durable_files import write_whole
+from exoabm.output.folder_locks import Held
 from exoabm.output.run_folder import make_room
 from exoabm.software import drift, made_with
 

@@ -22,7 +22,8 @@ from exoabm.batch.execution.rows import PLAN, Plan
 from exoabm.batch.execution.workers import ThisProcess
 from exoabm.errors import ANOTHER_PLACE, ExoError, InputError, MixedVersions, RunFailed, command_line
 from exoabm.interrupts import signals_held
-from exoabm.output.durable_files import LOCK, disk_full, disk_message, locked, write_whole
+from exoabm.output.durable_files import disk_full, disk_message, write_whole
+from exoabm.output.folder_locks import LOCK, locked
 from exoabm.output.run_folder import make_room
 from exoabm.software import drift
 
