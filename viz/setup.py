@@ -155,7 +155,7 @@ class Prediction(Data):
     limits : tuple of float
         Values between two answers, ascending.
     readout, over : str
-        Names of ``final_readouts``; ``over`` may be "".
+        Names of ``results.prediction_readouts.final_readouts``; ``over`` may be "".
     label, unit : str
         Of the value; a share is given in "%" if that is the unit, and so are its limits, without ``set``.
     why : str

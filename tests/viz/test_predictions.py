@@ -22,8 +22,9 @@ from exoabm.viz.components.controls import _Judged, verdict
 from exoabm.viz.components.paired_runs import PairedRuns
 from exoabm.viz.components.widgets import CanvasWidget
 from exoabm.viz.parameter_controls import SHARES, controls_of
-from exoabm.viz.results import charts
-from exoabm.viz.results.charts import chart_of, curves, final_readouts
+from exoabm.viz.results import prediction_readouts
+from exoabm.viz.results.charts import MOST_POINTS, chart_of, curves
+from exoabm.viz.results.prediction_readouts import final_readouts
 from exoabm.viz.results.text_summary import recorded_summary
 from exoabm.viz.server import session as session_module
 from exoabm.viz.server.frames import header
@@ -319,13 +320,13 @@ def test_what_is_judged_is_drawn_over_time(scenario: str) -> None:
 
 def test_what_is_not_there_yet_is_sought_as_seldom_as_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     sought: list[float] = []
-    monkeypatch.setattr(charts, "measure", lambda state: {})
-    monkeypatch.setattr(charts, "final_readouts", lambda model: sought.append(model.state.time))
+    monkeypatch.setattr(prediction_readouts, "measure", lambda state: {})
+    monkeypatch.setattr(prediction_readouts, "final_readouts", lambda model: sought.append(model.state.time))
     asked = SimpleNamespace(readout="ratio", over="", values=lambda rows: [math.nan])
-    curve = charts.JudgedCurve(asked, SimpleNamespace(state=None))
-    for at in range(2 * charts.MOST_POINTS + 1):
-        curve.note(SimpleNamespace(state=SimpleNamespace(time=at)), 2 * charts.MOST_POINTS)
-    assert sought == [*range(0, 2 * charts.MOST_POINTS + 1, 2)]
+    curve = prediction_readouts.JudgedCurve(asked, SimpleNamespace(state=None))
+    for at in range(2 * MOST_POINTS + 1):
+        curve.note(SimpleNamespace(state=SimpleNamespace(time=at)), 2 * MOST_POINTS)
+    assert sought == [*range(0, 2 * MOST_POINTS + 1, 2)]
     assert not curve.rows
 
 

@@ -13,7 +13,8 @@ from exoabm.scenario.builder import blueprint
 from exoabm.viz.components.canvas import Canvas
 from exoabm.viz.components.widgets import AnswerWidget, Button, ChoiceWidget, PlotWidget, html
 from exoabm.viz.parameter_controls import SHARES, Control, controls_of
-from exoabm.viz.results.charts import column_labels, default_column, final_readouts
+from exoabm.viz.results.charts import column_labels, default_column
+from exoabm.viz.results.prediction_readouts import final_readouts
 from exoabm.viz.results.text_summary import PREPARING, run_summary, told
 from exoabm.viz.server.frames import Scale
 from exoabm.viz.server.session import SPEEDS, Session
@@ -96,7 +97,7 @@ class PairedRuns:
         return min(session.time / session.end for session in self.sessions)
 
     def final_readouts(self) -> list[dict[str, float]]:
-        """``charts.final_readouts`` of each run."""
+        """``prediction_readouts.final_readouts`` of each run."""
         found = []
         for session in self.sessions:
             with session.reading() as model:

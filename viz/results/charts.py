@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import cycle, permutations
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy.spatial import cKDTree
 
-from exoabm.analysis.communication import reach
 from exoabm.domain import Face
 from exoabm.output.metrics import measure
 from exoabm.plot.palette import COOL, MUTED, OTHER, PLACES, WARM, Style, rgb, to_hex
@@ -149,7 +147,7 @@ def charts(model: ExosomeModel, looks: Looks, asked: Prediction | None = None) -
     found = _with_main_first(model.scenario, found)
     if asked is not None and not chart_of(asked, found):
         label = capitalized(asked.label)
-        line = Line(label, _column(asked), PLACES["delivered"][1])
+        line = Line(label, asked_column(asked), PLACES["delivered"][1])
         found[JUDGED] = Chart(label, asked.unit or asked.label, (line,))
     return found
 
@@ -159,12 +157,12 @@ def chart_of(asked: Prediction, found: Mapping[str, Chart]) -> str:
     quantity = asked.readout.partition("[")[0]
     for key, chart in found.items():
         columns = [line.column for line in chart.lines]
-        if _column(asked) in columns and all(name.partition("[")[0] == quantity for name in columns):
+        if asked_column(asked) in columns and all(name.partition("[")[0] == quantity for name in columns):
             return key
     return ""
 
 
-def _column(asked: Prediction) -> str:
+def asked_column(asked: Prediction) -> str:
     """What a prediction asks for, as a column: a readout, or one over another."""
     return f"{asked.readout} / {asked.over}" if asked.over else asked.readout
 
@@ -212,47 +210,6 @@ def curves(
         }
         for name, column, color, dash, plus in chart.lines
     ]
-
-
-class JudgedCurve:
-    """What a prediction asks for over time, in ``rows`` of its own, where the metrics do not have it."""
-
-    def __init__(self, asked: Prediction | None, model: ExosomeModel) -> None:
-        self.asked = asked if asked is not None and _column(asked) not in measure(model.state) else None
-        self.rows: list[dict[str, float]] = []
-        self._tried = -np.inf
-
-    def note(self, model: ExosomeModel, end: float) -> None:
-        """Add the present moment, if it is due: ``MOST_POINTS`` times until ``end`` (s), and then."""
-        time = model.state.time
-        due = time - self._tried >= end / MOST_POINTS or self._tried < time >= end
-        if self.asked is not None and due:
-            self._tried = time
-            (value,) = self.asked.values([final_readouts(model)])
-            if not np.isnan(value):
-                self.rows.append({"time_s": time, "time_h": time / 3600, _column(self.asked): value})
-
-    def back_to(self, time: float) -> None:
-        """Forget what came after a time in s."""
-        self.rows = [row for row in self.rows if row["time_s"] <= time]
-        self._tried = self.rows[-1]["time_s"] if self.rows else -np.inf
-
-
-def final_readouts(model: ExosomeModel) -> dict[str, float]:
-    """Readouts of this moment, the reach of donor types, and mean distances between cell types.
-
-    ``distance_um[a, b]`` is the mean distance from the cells of type a to their nearest cell of type b.
-    """
-    state = model.state
-    found = dict(measure(state))
-    for donor, values in reach(state).items():
-        found[named("reach_mean_um", donor)] = values.get("mean_um", 0.0)
-    position, kinds = state.cells.position, state.cells.type
-    for (i, a), (j, b) in permutations(enumerate(state.types), 2):
-        start, end = position[kinds == i], position[kinds == j]
-        if len(start) and len(end):
-            found[f"distance_um[{a.name}, {b.name}]"] = float(np.mean(cKDTree(end).query(start)[0]))
-    return found
 
 
 def _by_type(drawn: Iterable[Style], row: Mapping[str, float], quantity: str, *of: str) -> tuple[Line, ...]:

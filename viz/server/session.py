@@ -21,7 +21,8 @@ from exoabm.model import ROUNDING, ExosomeModel
 from exoabm.plot.palette import Looks
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.resource_estimate import check_grid_memory
-from exoabm.viz.results.charts import JudgedCurve, charts
+from exoabm.viz.results.charts import charts
+from exoabm.viz.results.prediction_readouts import JudgedCurve
 from exoabm.viz.results.text_summary import drawn_class
 from exoabm.viz.server.frames import Recording, Scale, draw, header
 from exoabm.viz.server.held_model import HeldModel, compiled_for
