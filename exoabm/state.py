@@ -17,7 +17,7 @@ import numpy as np
 from exoabm.accounting.contact_table import ContactTable
 from exoabm.accounting.lineage import Lineage
 from exoabm.accounting.stage_records import Events
-from exoabm.physiology import Process
+from exoabm.cell_type import Process
 from exoabm.vesicle import DOSED, Status, Vesicles
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from exoabm.accounting.mass_balance import MassBalance, WasteBalance
     from exoabm.cargo import Cargo
+    from exoabm.cell_type import CellType, Gift, Mechanics, Response, Silence
     from exoabm.domain import Domain
-    from exoabm.physiology import CellType, Gift, Mechanics, Response, Silence
     from exoabm.streams import Streams
     from exoabm.vesicle import VesicleKind
 

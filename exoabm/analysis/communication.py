@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.analysis.communication_graph import COUNTS, UNKNOWN, Edges, all_cells, apart, edges_of, places
+from exoabm.cell_type import reachable
 from exoabm.domain import Face
 from exoabm.errors import InputError
-from exoabm.physiology import reachable
 from exoabm.state import ANY_CELL, OUTSIDE, Resolution
 from exoabm.tables.declarations import CELL, DOSE, RESERVOIR, TABLES
 from exoabm.vesicle import cargo_names

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from exoabm.batch.execution.rows import Row, replicate_seeds, row_of
+from exoabm.cell_type import Process, SecretionMode
 from exoabm.errors import InputError, whole_number
-from exoabm.physiology import Process, SecretionMode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

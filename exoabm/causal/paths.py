@@ -30,7 +30,7 @@ from exoabm.tables.run_tables import Run
 if TYPE_CHECKING:
     import pandas as pd
 
-    from exoabm.physiology import CellType, Response
+    from exoabm.cell_type import CellType, Response
     from exoabm.scenario.schema import Scenario
 
 MOST = 256

@@ -13,10 +13,10 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
+from exoabm.cell_type import Process
 from exoabm.errors import InputError
 from exoabm.parameters.catalog import CATALOG, Parameter
 from exoabm.parameters.units import factor
-from exoabm.physiology import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ import numpy as np
 
 from exoabm.accounting.stage_records import Emissions
 from exoabm.cargo import CargoClass
-from exoabm.physiology import SecretionMode
+from exoabm.cell_type import SecretionMode
 from exoabm.streams import Purpose
 from exoabm.tables.declarations import Event
 from exoabm.vesicle import cargo_names
@@ -21,7 +21,7 @@ from exoabm.vesicle import cargo_names
 if TYPE_CHECKING:
     from exoabm.accounting.stage_records import Uptake
     from exoabm.cargo import CargoPool
-    from exoabm.physiology import CellType
+    from exoabm.cell_type import CellType
     from exoabm.state import State
 
 

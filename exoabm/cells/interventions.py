@@ -20,11 +20,11 @@ import numpy as np
 
 from exoabm.accounting.stage_records import Emissions
 from exoabm.cargo import CargoClass
-from exoabm.physiology import Block
+from exoabm.cell_type import Block
 from exoabm.state import Resolution
 
 if TYPE_CHECKING:
-    from exoabm.physiology import Chosen, Silence
+    from exoabm.cell_type import Chosen, Silence
     from exoabm.state import State
     from exoabm.vesicle import Vesicles
 

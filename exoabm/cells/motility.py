@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.cell_type import Sense
 from exoabm.cells.responses import hill_ratio
 from exoabm.kernels import sphere_mechanics
 from exoabm.kernels.field_operators import gradient
-from exoabm.physiology import Sense
 from exoabm.streams import Purpose
 from exoabm.tables.declarations import Event
 
 if TYPE_CHECKING:
-    from exoabm.physiology import Attraction
+    from exoabm.cell_type import Attraction
     from exoabm.state import State
 
 
@@ -80,7 +80,7 @@ def _random_motion(state: State, dt: float) -> np.ndarray:
 
 
 def _chemotaxis(state: State, dt: float) -> np.ndarray:
-    """v = chi u: displacement by chemotaxis; see ``physiology.Attraction``."""
+    """v = chi u: displacement by chemotaxis; see ``cell_type.Attraction``."""
     way = np.zeros_like(state.cells.position)
     strength = state.behavior("chemotaxis")
     for index, cell_type in enumerate(state.types):

@@ -25,18 +25,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from exoabm.cell_type import SecretionMode
 from exoabm.cells.behaviors import known
 from exoabm.cells.cargo_pools import receive_cargo
 from exoabm.cells.interventions import unresponsive
 from exoabm.parameters.catalog import CATALOG
-from exoabm.physiology import SecretionMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exoabm.accounting.stage_records import Uptake
+    from exoabm.cell_type import Response
     from exoabm.parameters.catalog import Parameter
-    from exoabm.physiology import Response
     from exoabm.state import State
 
 LARGEST = 1e150

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.accounting.stage_records import Emissions
+from exoabm.cell_type import CellType, SecretionMode
 from exoabm.cells.cargo_pools import first_order, metabolize
-from exoabm.physiology import CellType, SecretionMode
 from exoabm.streams import Purpose
 
 if TYPE_CHECKING:
-    from exoabm.physiology import MvbPathway, WasteMetabolism
+    from exoabm.cell_type import MvbPathway, WasteMetabolism
     from exoabm.state import State
 
 

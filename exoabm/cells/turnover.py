@@ -12,11 +12,11 @@ import numpy as np
 
 from exoabm.accounting.lineage import CUMULATIVE_COUNTS
 from exoabm.accounting.stage_records import Turnover
+from exoabm.cell_type import SecretionMode
 from exoabm.cells.motility import neighbor_box, radii
 from exoabm.cells.responses import NO_HISTORY
 from exoabm.errors import NumericalError, ResourceError
 from exoabm.kernels import sphere_mechanics
-from exoabm.physiology import SecretionMode
 from exoabm.streams import Purpose
 from exoabm.tables.declarations import Event
 from exoabm.vesicle import Status

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.accounting.stage_records import Events, Uptake
+from exoabm.cell_type import Block
 from exoabm.cells.interventions import acting, block_each, blocked_shares
 from exoabm.kernels import compartment_kinetics as compartments
 from exoabm.kernels.compartment_kinetics import (
@@ -20,7 +21,6 @@ from exoabm.kernels.compartment_kinetics import (
     compartment_coefficients,
 )
 from exoabm.parameters.units import duration_text, percent_text
-from exoabm.physiology import Block
 from exoabm.streams import Purpose
 from exoabm.tables.declarations import Event
 from exoabm.vesicle import DeliveryRoute, Status

@@ -26,13 +26,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from exoabm.physiology import reachable
+from exoabm.cell_type import reachable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from exoabm.cell_type import CellType
     from exoabm.model import ExosomeModel
-    from exoabm.physiology import CellType
     from exoabm.state import State
 
 WARM = ("#D55E00", "#E69F00", "#CC79A7")

@@ -12,9 +12,9 @@ import numpy as np
 
 from exoabm.accounting.contact_table import CONTACT_COUNTS, MEMBRANE_COUNTS, ContactTable
 from exoabm.accounting.mass_balance import MassBalance, WasteBalance
+from exoabm.cell_type import CellType, Mechanics, Process, SecretionMode, reachable
 from exoabm.domain import Domain
 from exoabm.errors import Problem, ResourceError, ScenarioError
-from exoabm.physiology import CellType, Mechanics, Process, SecretionMode, reachable
 from exoabm.readers.options import BYSTANDER
 from exoabm.scenario import cell_builder, layouts
 from exoabm.scenario.domain_builder import check_courant, domain_of

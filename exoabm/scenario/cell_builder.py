@@ -9,11 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.cargo import HALF_LIVES, Cargo, CargoClass, CargoPool, Molecule
-from exoabm.cells import behaviors
-from exoabm.cells.responses import NO_HISTORY, SIGNALS, apply_responses
-from exoabm.parameters.catalog import Quantity, mean_diffusivity
-from exoabm.parameters.units import internal_unit, to_internal
-from exoabm.physiology import (
+from exoabm.cell_type import (
     Attraction,
     Block,
     CellType,
@@ -28,6 +24,10 @@ from exoabm.physiology import (
     WasteMetabolism,
     reachable,
 )
+from exoabm.cells import behaviors
+from exoabm.cells.responses import NO_HISTORY, SIGNALS, apply_responses
+from exoabm.parameters.catalog import Quantity, mean_diffusivity
+from exoabm.parameters.units import internal_unit, to_internal
 from exoabm.scenario.schema_cells import selected
 from exoabm.scenario.schema_fields import record_of
 from exoabm.streams import Purpose

@@ -29,8 +29,8 @@ from exoabm.transport.uptake_stencil import solve_stencil
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from exoabm.cell_type import CellType
     from exoabm.domain import Domain
-    from exoabm.physiology import CellType
     from exoabm.scenario.schema import Transport
     from exoabm.vesicle import VesicleKind
 

@@ -19,8 +19,8 @@ from exoabm.streams import Purpose, Streams
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from exoabm.cell_type import CellType
     from exoabm.domain import Domain
-    from exoabm.physiology import CellType
     from exoabm.readers.cells import CellTable
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.schema import Group, Scenario

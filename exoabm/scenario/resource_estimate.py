@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exoabm.cell_type import Process
 from exoabm.domain import Domain
 from exoabm.errors import ResourceError
-from exoabm.physiology import Process
 from exoabm.scenario.cell_builder import behaviors_in_use, binding, classes_of, processes
 from exoabm.transport.continuum_engine import DENSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from exoabm.physiology import CellType
+    from exoabm.cell_type import CellType
     from exoabm.scenario.schema import Scenario
     from exoabm.scenario.schema_cells import VesicleTable
     from exoabm.vesicle import VesicleKind

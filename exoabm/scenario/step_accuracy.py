@@ -27,9 +27,9 @@ from exoabm.vesicle import DeliveryRoute
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from exoabm.cell_type import CellType
     from exoabm.domain import Domain
     from exoabm.parameters.catalog import Quantity
-    from exoabm.physiology import CellType
     from exoabm.scenario.schema import Scenario
     from exoabm.vesicle import VesicleKind
 

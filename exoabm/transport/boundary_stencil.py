@@ -46,8 +46,8 @@ from exoabm.transport.uptake_stencil import (
 )
 
 if TYPE_CHECKING:
+    from exoabm.cell_type import CellType
     from exoabm.domain import Domain
-    from exoabm.physiology import CellType
     from exoabm.transport.membrane_geometry import MembraneGeometry
 
 DENSE = 1000

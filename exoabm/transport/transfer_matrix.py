@@ -23,10 +23,10 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
+from exoabm.cell_type import Block, Process
 from exoabm.errors import InputError, NumericalError
 from exoabm.kernels.field_operators import green_sums
 from exoabm.kernels.medium import NO_FLUX, PERIODIC
-from exoabm.physiology import Block, Process
 from exoabm.transport.cell_grid_coupling import couple
 from exoabm.transport.grid_discretization import LatticeOperator
 from exoabm.vesicle import DeliveryRoute

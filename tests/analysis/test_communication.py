@@ -14,9 +14,9 @@ from exoabm.analysis import communication
 from exoabm.analysis.communication_graph import COUNTS
 from exoabm.analysis.communication_graph import graph as graph_of
 from exoabm.cargo import Cargo, CargoClass
+from exoabm.cell_type import CellType, SecretionMode
 from exoabm.domain import Domain, Face
 from exoabm.errors import InputError
-from exoabm.physiology import CellType, SecretionMode
 from exoabm.state import RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.streams import Streams
 from exoabm.tables.declarations import TABLES

@@ -14,8 +14,8 @@ from exoabm.batch.execution.run_readouts import measure
 from exoabm.causal import attribution, coalitions
 from exoabm.causal.attribution import adjoint, attribute, contribution, duration_note, with_few_labels
 from exoabm.causal.coalitions import replicates_of
+from exoabm.cell_type import Block, Silence
 from exoabm.errors import InputError
-from exoabm.physiology import Block, Silence
 from exoabm.plot import effects
 from exoabm.runs import measured_runtime
 from exoabm.scenario.loader import load

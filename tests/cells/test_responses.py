@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from small_scenarios import cells_of, scenario, world
 
+from exoabm.cell_type import Process
 from exoabm.cells import behaviors
 from exoabm.cells.responses import SIGNALS, apply_responses
 from exoabm.errors import InputError
 from exoabm.parameters import CATALOG
-from exoabm.physiology import Process
 from exoabm.scenario.loader import load, parse
 from exoabm.scenario.schema_fields import plain_data
 from exoabm.state import State

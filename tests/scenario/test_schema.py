@@ -8,9 +8,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from exoabm.cell_type import WasteMetabolism
 from exoabm.errors import ScenarioError
 from exoabm.parameters.catalog import CATALOG, Quantity
-from exoabm.physiology import WasteMetabolism
 from exoabm.scenario.loader import parse, shipped
 from exoabm.scenario.schema import DomainTable, Faces, Group, Layout, Scenario, Zone
 from exoabm.scenario.schema_cells import Response, VesicleTable, Waste

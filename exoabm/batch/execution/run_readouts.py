@@ -7,9 +7,9 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from exoabm.analysis.communication import summary as communication_summary
+from exoabm.cell_type import reachable
 from exoabm.errors import NumericalError
 from exoabm.output.metrics import measure as last_row
-from exoabm.physiology import reachable
 from exoabm.state import Resolution
 from exoabm.tables.declarations import COMPARTMENTS
 from exoabm.tables.readouts import BETWEEN, DISTANCE, KEYS, OF_DONOR, PAIR, Readout, between, named

@@ -1,4 +1,4 @@
-"""Physiology of cell types: constants of secretion, uptake, metabolism, motion and responses.
+"""Cell types: constants of secretion, uptake, metabolism, motion and responses.
 
 Rates in 1/s, lengths in um, concentrations in vesicles/um^3.
 """
