@@ -30,9 +30,9 @@ from exoabm.kernels.linear_uptake import (
 )
 from exoabm.kernels.saturable_uptake import advance_saturable
 from exoabm.kernels.uptake_rates import Entries, UptakeLaw, index_entries
+from exoabm.processors import free_cores, usable_cores
 from exoabm.state import RESERVOIR
 from exoabm.transport.cell_grid_coupling import Coupling, Weights, couple
-from exoabm.transport.free_cores import free_cores, usable_cores
 from exoabm.transport.grid_discretization import choose_courant, conductance, is_uniform, substep_rates
 from exoabm.transport.membrane_geometry import MembraneGeometry, membrane_geometry_of
 from exoabm.transport.receptor_binding import Receptors, shared

@@ -11,8 +11,9 @@ import pytest
 from crowded_tissue import assert_identical, crowd
 from worlds import run
 
-from exoabm.transport import continuum_engine, free_cores
-from exoabm.transport.free_cores import LOOK_AFTER, FreeCores, _clocks
+from exoabm import processors
+from exoabm.processors import LOOK_AFTER, FreeCores, _clocks
+from exoabm.transport import continuum_engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +62,7 @@ def test_the_clocks_of_this_machine_agree() -> None:
     assert 0.05 <= own <= wall + 0.01
     assert -0.02 <= idle <= cores * (wall + 0.02)
     assert 1 <= FreeCores(cores + 1).count() <= cores + 1
-    assert free_cores.free_cores(2) is free_cores.free_cores(2), "a model has no clock of its own"
+    assert processors.free_cores(2) is processors.free_cores(2), "a model has no clock of its own"
 
 
 @pytest.mark.parametrize(
@@ -80,12 +81,12 @@ def test_cores_that_a_process_may_use(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], cores: int
 ) -> None:
     """Six that it is bound to, and the quota of its control group in both versions of Linux."""
-    monkeypatch.setattr(free_cores, "CONTROL_GROUP", tmp_path)
-    monkeypatch.setattr(free_cores.config, "NUMBA_NUM_THREADS", 6)
+    monkeypatch.setattr(processors, "CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr(processors.config, "NUMBA_NUM_THREADS", 6)
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content + "\n")
-    assert free_cores.usable_cores() == cores
+    assert processors.usable_cores() == cores
 
 
 def test_a_seed_names_a_run() -> None:

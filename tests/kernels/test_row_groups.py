@@ -50,7 +50,7 @@ def test_small_pieces_give_the_same_bits(monkeypatch: pytest.MonkeyPatch, name: 
     module, function, overrides, threads = RUNS[name]
     monkeypatch.setattr("exoabm.transport.continuum_engine.DIVIDED_VOXELS", 1)
     monkeypatch.setattr(linear_uptake, "DIVIDED_VOXELS", 1)
-    monkeypatch.setattr("exoabm.transport.free_cores.FreeCores.count", lambda _: threads)
+    monkeypatch.setattr("exoabm.processors.FreeCores.count", lambda _: threads)
     monkeypatch.setattr(linear_uptake, "BLOCK_VOXELS", 1)
     calls, kernel = [], getattr(module, function)
 

@@ -1,4 +1,4 @@
-"""Cores that a process may use, and those that are free while it runs."""
+"""Processor cores that a process may use, and those that are free while it runs."""
 
 from __future__ import annotations
 
