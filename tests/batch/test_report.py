@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from exoabm.api.trials import planned
-from exoabm.batch.trials import report_texts_and_charts
+from exoabm.batch.trials import report_charts
 from exoabm.batch.trials.design import plan_trial
 from exoabm.batch.trials.report import render
-from exoabm.batch.trials.report_texts_and_charts import setting, shown
+from exoabm.batch.trials.report_texts import setting, shown
 from exoabm.batch.trials.trial import Trial, run_trial
 from exoabm.batch.trials.verdict import Direction, Scale, Verdict, each_of, paired_effect
 from exoabm.cli.options import changes_of
@@ -197,9 +197,9 @@ def places(picture: str, axis: str) -> list[float]:
 def test_marks_of_neighbors_do_not_touch(values: tuple[float, ...]) -> None:
     effect = paired_effect([2.0, 3.0, 4.0], [1.0, 1.0, 1.0])
     points = [(value, effect, Verdict.SUPPORTS) for value in values]
-    xs = places(report_texts_and_charts.sweep(points, values[1], Direction.HIGHER, 0.1, "", ""), "x")
+    xs = places(report_charts.sweep(points, values[1], Direction.HIGHER, 0.1, "", ""), "x")
     assert len(xs) == len(values)
-    assert all(b - a > report_texts_and_charts.TOUCHING for a, b in pairwise(xs))
+    assert all(b - a > report_charts.TOUCHING for a, b in pairwise(xs))
 
 
 def test_ratios_that_differ_by_powers_are_drawn_in_powers() -> None:
@@ -209,6 +209,6 @@ def test_ratios_that_differ_by_powers_are_drawn_in_powers() -> None:
         (float(k), paired_effect(reference * 10.0**k, reference, Scale.RATIO), Verdict.SUPPORTS)
         for k in range(3)
     ]
-    ys = places(report_texts_and_charts.sweep(points, 1.0, Direction.NOT_LOWER, 0.2, "", ""), "y")
+    ys = places(report_charts.sweep(points, 1.0, Direction.NOT_LOWER, 0.2, "", ""), "y")
     assert ys[0] - ys[1] == pytest.approx(ys[1] - ys[2], abs=0.2)
     assert ys[0] - ys[1] > 30

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 
 import exoabm
 from exoabm.batch.trials.design import set_by_hand
-from exoabm.batch.trials.report_texts_and_charts import (
-    VERDICT_CLASS,
+from exoabm.batch.trials.report_charts import VERDICT_CLASS, dot_plot, forest, sweep
+from exoabm.batch.trials.report_texts import (
     arm_title,
     assumption,
     claimed,
-    dot_plot,
-    forest,
     found_with,
     interval_text,
     margins_held,
@@ -27,7 +25,6 @@ from exoabm.batch.trials.report_texts_and_charts import (
     shown,
     source_text,
     spelled,
-    sweep,
     title_of,
     unit_of,
     with_unit,
