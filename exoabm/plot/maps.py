@@ -19,11 +19,12 @@ from exoabm.plot.page import (
     name_lines,
     text_height,
     text_width,
+    width_key,
 )
-from exoabm.plot.palette import INK, MUTED, PAPER
+from exoabm.plot.palette import INK, PAPER
 from exoabm.plot.run_figure.tissue import tapers
 from exoabm.plot.scales import label_ticks
-from exoabm.wording import number, round_below
+from exoabm.wording import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,12 +146,9 @@ def _key(ax: Axes, names: list[str], shades: Mapping[str, str], drawn: Links, un
     handles = [Line2D([], [], color=color, **dot) for color in by_color]
     labels = [",\n".join(same) for same in by_color.values()]
     if len(drawn.amount):
-        top = float(drawn.amount.max())
-        values = round_below(top) * np.array([1.0, 0.5, 0.2])
-        handles.append(Line2D([], [], linestyle="none"))
-        labels.append(unit)
-        handles += [Line2D([], [], color=MUTED, linewidth=max(BROADEST * v / top, FINEST)) for v in values]
-        labels += [number(v) for v in values]
+        lines, amounts = width_key(float(drawn.amount.max()), BROADEST, FINEST)
+        handles += [Line2D([], [], linestyle="none"), *lines]
+        labels += [unit, *amounts]
     place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.02, 1.0), "borderaxespad": 0.0}
     ax.legend(handles, labels, labelcolor=INK, fontsize=TEXT, handlelength=1.4, labelspacing=0.4, **place)
 

@@ -20,9 +20,9 @@ from exoabm.plot.page import (
     name_lines,
     text_height,
     text_width,
+    width_key,
 )
-from exoabm.plot.palette import INK, MUTED, PAPER
-from exoabm.wording import number, round_below
+from exoabm.plot.palette import INK, PAPER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -153,13 +153,8 @@ def _points(ax: Axes, length: float) -> float:
 
 def _key(ax: Axes, top: float, unit: str) -> None:
     """Legend of three line widths below the ring."""
-    from matplotlib.lines import Line2D
-
-    values = round_below(top) * np.array([1.0, 0.5, 0.2])
-    lines = [Line2D([], [], color=MUTED, linewidth=max(BROADEST * v / top, FINEST)) for v in values]
     ax.legend(
-        lines,
-        [number(v) for v in values],
+        *width_key(top, BROADEST, FINEST),
         title=unit,
         loc="upper center",
         bbox_to_anchor=(0.5, 0.0),

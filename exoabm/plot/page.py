@@ -19,7 +19,7 @@ from exoabm.errors import InputError, did_you_mean
 from exoabm.output.durable_files import atomic_file
 from exoabm.plot.palette import COOL, INK, MUTED, OTHER, PAPER, RULE, WARM, rgb, to_hex
 from exoabm.plot.scales import plain
-from exoabm.wording import number, superscript
+from exoabm.wording import number, round_below, superscript
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 MM = 1 / 25.4
 """A millimeter in inches."""
@@ -202,6 +203,15 @@ def scale_of(most: float) -> tuple[float, str]:
         return 1.0, ""
     exponent = 3 * int(np.floor(np.log10(most) / 3))
     return 10.0**exponent, f"10{superscript(exponent)} "
+
+
+def width_key(top: float, broadest: float, finest: float) -> tuple[list[Line2D], list[str]]:
+    """Three lines for a legend of widths (points), and their amounts; ``top`` has the ``broadest``."""
+    from matplotlib.lines import Line2D
+
+    values = round_below(top) * np.array([1.0, 0.5, 0.2])
+    lines = [Line2D([], [], color=MUTED, linewidth=max(broadest * v / top, finest)) for v in values]
+    return lines, [number(v) for v in values]
 
 
 def mean_text(value: float, half: float = float("nan")) -> str:
