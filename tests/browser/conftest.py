@@ -140,7 +140,7 @@ def small(start: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium without a network, for one module: while it is there, `asyncio.run` of other tests is refused."""
+    """Chromium without a network, for one module: while it runs, `asyncio.run` of other tests is refused."""
     api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     with api.sync_playwright() as play:
         chromium = play.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
