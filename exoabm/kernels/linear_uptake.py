@@ -9,9 +9,8 @@ their own; where there are fewer labels than threads, they divide the blocks of 
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +35,7 @@ from exoabm.kernels.diffusion_stencil import (
     update_balance,
 )  # fmt: skip
 from exoabm.kernels.medium import PERIODIC
+from exoabm.kernels.row_groups import run_together
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 _ONE, _TWO, _THREE, _FOUR = (np.uint64(n) for n in (1, 2, 3, 4))
@@ -347,29 +347,17 @@ def _share_labels(field: Field, n_sub: Integers, states: list[tuple[Any, ...]]) 
     """
     calls = -(-int(n_sub.sum()) * field[0].size // diffusion_stencil.UPDATES_PER_CALL)
     groups, order = max(len(states), min(calls, len(n_sub))), np.argsort(-n_sub, kind="stable")
-    waiting = deque(np.ascontiguousarray(order[i::groups]) for i in range(groups))
-    stopped = threading.Event()
+    waiting = iter([np.ascontiguousarray(order[i::groups]) for i in range(groups)])
 
-    def advance(scratch: Field, *state: Any) -> None:
-        while True:
-            try:
-                labels = waiting.popleft()
-            except IndexError:
-                return
+    def advance(state: tuple[Any, ...], stopped: threading.Event) -> None:
+        scratch, *others = state
+        for labels in waiting:
             for piece in pieces(labels, n_sub, field[0].size):
                 if stopped.is_set():
                     return
-                _linear_serial(field, scratch, piece, *state)
+                _linear_serial(field, scratch, piece, *others)
 
-    own, *others = states
-    with ThreadPoolExecutor(len(others)) as pool:
-        try:
-            begun = [pool.submit(advance, *state) for state in others]
-            advance(*own)
-            for thread in begun:
-                thread.result()
-        finally:
-            stopped.set()
+    run_together([partial(advance, state) for state in states])
 
 
 @njit(**_JIT)

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 EMPTY = np.int32(-1)
@@ -22,6 +22,27 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 CHUNK = 2048
 """Rows of one task of a thread."""
+
+
+def run_together(shares: Sequence[Callable[[threading.Event], None]]) -> None:
+    """Do the first share in this thread and each other one in a thread of its own.
+
+    Each gets an event, after which it should end soon: it is set by an exception in this thread, also while
+    it waits for the others. An exception of another is raised when this thread has done its share.
+    """
+    own, *others = shares
+    stopped = threading.Event()
+    if not others:
+        own(stopped)
+        return
+    with ThreadPoolExecutor(len(others)) as pool:
+        try:
+            begun = [pool.submit(share, stopped) for share in others]
+            own(stopped)
+            for thread in begun:
+                thread.result()
+        finally:
+            stopped.set()
 
 
 def run_in_chunks(work: Callable[[int, int], int], n: int, threads: int) -> None:
@@ -32,9 +53,9 @@ def run_in_chunks(work: Callable[[int, int], int], n: int, threads: int) -> None
     """
     threads = max(1, min(threads, n // CHUNK))
     size = CHUNK if threads > 1 else max(n, 1)
-    stopped, starts = threading.Event(), iter(range(0, n, size))
+    starts = iter(range(0, n, size))
 
-    def share() -> None:
+    def share(stopped: threading.Event) -> None:
         try:
             for start in starts:
                 first, last = start, min(start + size, n)
@@ -44,17 +65,7 @@ def run_in_chunks(work: Callable[[int, int], int], n: int, threads: int) -> None
             stopped.set()
             raise
 
-    if threads == 1:
-        share()
-        return
-    with ThreadPoolExecutor(threads - 1) as pool:
-        try:
-            others = [pool.submit(share) for _ in range(threads - 1)]
-            share()
-            for other in others:
-                other.result()
-        finally:  # also of an exception here, while the others are waited for
-            stopped.set()
+    run_together([share] * threads)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
