@@ -80,6 +80,8 @@ def _commit(step: Step) -> None:
     if step.turnover is not None:
         apply_turnover(state, step.turnover, state.time + step.dt)
     close_step(state, step.engine.free(state), step.dt, changed=bool(step.turnover))
+    if step.protocol is not None:
+        step.protocol.measure(state)
     warn_of_waiting(state, step.dt)
     if step.position is not None or step.turnover:
         step.engine.bind(state)

@@ -176,8 +176,10 @@ def _dose(loaded: LoadedScenario, state: State, table: Dosing) -> Dose:
 
 
 def _through_body(loaded: LoadedScenario, state: State, table: Dosing, dose: Dose) -> Dose:
-    """A dose with the pharmacokinetics of its route."""
+    """A dose with the pharmacokinetics of its route; particles without a load set nothing free."""
     body, formulation = _subject(loaded.scenario.pharmacokinetics, table, state.streams)
+    if dose.load == 0:
+        formulation = replace(formulation, leak_rate=0.0, cargo_return=0.0)
     (target,) = (organ for organ in body.organs if organ.name == "target")
     volume = _volume(state.domain)
     patch = volume / target.volume

@@ -259,7 +259,6 @@ class TreatmentProtocol:
             before, after = treatment.host, self.host.advance(treatment.host, antigen, dt)
             treatment.host = after
             treatment.host_exposure += (before + after) / 2 * dt
-        self.measure(state)
         return Emissions.join(*rows)
 
     def _administer(self, state: State, dose: Dose, dt: float) -> tuple[float, float, float]:
@@ -311,7 +310,10 @@ class TreatmentProtocol:
         return product.release_rate * cell_time, (alive - left) * product.antigen * dose.foreignness
 
     def measure(self, state: State) -> None:
-        """Write the readouts of doses, host and manufacture to ``state.treatment_readouts``."""
+        """Write the readouts of doses, host and manufacture to ``state.treatment_readouts``.
+
+        Those of a harvest need the balances at the end of the step, so that this follows all its stages.
+        """
         state.treatment_readouts.clear()
         for dose in self.doses:
             state.treatment_readouts.update(_readouts_of_dose(state.treatment.doses[dose.name], dose))
@@ -341,7 +343,7 @@ def _readouts_of_dose(record: DoseState, dose: Dose) -> Iterator[tuple[Treatment
     for i, (place, form) in enumerate(dose.pbpk.compartments):
         amount, exposure = float(record.amount[i]), float(record.exposure[i])
         if form is Form.MOLECULES:
-            yield TreatmentReadout("molecule_share", name, place), (dose.load > 0) * amount / total
+            yield TreatmentReadout("molecule_share", name, place), amount / total
             yield TreatmentReadout("molecules_h", name, place), dose.load * exposure / HOUR
         else:
             yield TreatmentReadout("particle_share", name, place), amount / total

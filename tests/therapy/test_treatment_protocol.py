@@ -170,7 +170,34 @@ def test_a_harvest_is_of_what_donors_released() -> None:
     assert beside[1] == pytest.approx(alone, rel=1e-4)
 
 
-def lucks(chain: str, seeds: int = 200) -> np.ndarray:
+def test_a_harvest_is_of_the_vesicles_of_its_own_time() -> None:
+    """Medium of a batch = cells of the culture times free vesicles per donor cell, at the same time."""
+    text = TISSUE.replace('name = "vessel"', 'name = "vessel"\nreleases = "carrier"')
+    model = ExosomeModel(tissue(text + '[manufacturing]\nchain = ["chromatography"]\n'), seed=1)
+    ratios = []
+    for _ in range(3):
+        model.step()
+        medium = model.state.treatment_readouts[TreatmentReadout("batch_medium")]
+        ratios.append(medium / model.state.balance["free"].sum())
+    assert ratios[0] > 0
+    assert ratios == pytest.approx([ratios[0]] * 3, rel=1e-12)
+
+
+@pytest.mark.parametrize("copies", [0, 5])
+@pytest.mark.parametrize("leak", ["1 h", "inf"])
+def test_the_dose_in_the_body_adds_up_also_where_particles_carry_nothing(copies: float, leak: str) -> None:
+    """Shares of all compartments and forms sum to 1; empty particles set no molecules free."""
+    pairs = {"cargo__drug__copies": copies, "dose__treatment__leak_half_life": leak}
+    found = treated(hours=2, **pairs).state.treatment_readouts
+    by_form = {
+        form: sum(value for key, value in found.items() if key.quantity == form)
+        for form in ("particle_share", "molecule_share")
+    }
+    assert sum(by_form.values()) == pytest.approx(1, rel=1e-9)
+    assert (by_form["molecule_share"] > 0) == (copies > 0)
+
+
+def log_recoveries(chain: str, seeds: int = 200) -> np.ndarray:
     """ln R of every step of a chain, in batches of so many seeds."""
     small = TISSUE.replace("count = 30", "count = 1")
     text = f"{small}[manufacturing]\nchain = {chain}\n"
@@ -180,14 +207,14 @@ def lucks(chain: str, seeds: int = 200) -> np.ndarray:
     return np.log([[step.recovery for step in process.steps] for process in found])
 
 
-def test_a_step_of_separation_has_its_own_luck_wherever_it_stands() -> None:
+def test_a_step_of_separation_has_its_own_draw_in_any_chain() -> None:
     """Two arms of a trial share what they do alike and nothing else.
 
     Of 200 pairs without correlation one beyond 0.28 comes once in 10 000 times.
     """
-    together = lucks('["tangential_flow", "chromatography", "chromatography"]')
-    assert np.array_equal(together[:, 1], lucks('["chromatography"]')[:, 0])
-    others = np.column_stack([together, lucks('["ultracentrifugation"]')])
+    together = log_recoveries('["tangential_flow", "chromatography", "chromatography"]')
+    assert np.array_equal(together[:, 1], log_recoveries('["chromatography"]')[:, 0])
+    others = np.column_stack([together, log_recoveries('["ultracentrifugation"]')])
     found = np.corrcoef(others.T)
     print(found)
     assert np.abs(found[~np.eye(4, dtype=bool)]).max() < 0.28
