@@ -2,8 +2,8 @@
 
 Of AnnData only the columns of ``obs`` and the positions of ``obsm`` are read, never the matrix of expression,
 whatever its size. An entry of ``obs`` is an array, or a group that says by ``encoding-type`` what it is:
-``categorical`` (codes and categories, -1 for none), ``nullable-...`` (values and a mask). Zarr is read by the
-``zarr`` package, HDF5 by ``h5py`` alone.
+``categorical`` (codes and categories, -1 for none), ``nullable-...`` (values and a mask), as the index and
+categories of newer files may be, too. Zarr is read by the ``zarr`` package, HDF5 by ``h5py`` alone.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ INDEX = "_index"
 ZARR = ("zarr.json", ".zgroup")
 """Files of which a Zarr group has one."""
 SPATIAL = ("spatial_um", "spatial", "X_spatial")
+LONGEST_UNIT = 20
+MOST_LIBRARIES = 10_000
+"""Largest number of categories of a column of images."""
 TEXTS_AT_ONCE = 256
 """Texts read before their length is checked; few bytes can encode a long text in every row."""
 
@@ -59,16 +62,16 @@ def read_anndata(name: str, form: str, root: Any, child: Child, max_bytes: int, 
             f"{enumerated(sorted(root.keys()), 8) or 'nothing'}"
         )
     index = _text(obs.attrs.get("_index", INDEX))
-    stored = child(obs, index)
-    if stored is None or not hasattr(stored, "shape"):
+    shape = getattr(_values(child(obs, index), child), "shape", ())
+    if len(shape) != 1:
         fail(f"the index of obs, {quoted(index)}, is not there")
-    rows = int(stored.shape[0])
+    rows = int(shape[0])
     if rows > max_rows:
         fail(f"{rows} cells, more than the {max_rows} allowed")
     order = obs.attrs.get("column-order")
     named = [_text(each) for each in order] if order is not None else sorted(set(obs.keys()) - {index})
     columns: dict[str, Callable[[], pa.Array]] = {
-        INDEX: partial(_array, fail, index, stored, rows, max_bytes)
+        INDEX: partial(_column, fail, index, obs, child, rows, max_bytes)
     }
     for column in named:
         if column != index and not column.startswith("__"):
@@ -76,7 +79,7 @@ def read_anndata(name: str, form: str, root: Any, child: Child, max_bytes: int, 
     obsm = child(root, "obsm")
     for key in SPATIAL if obsm is not None else ():
         place = child(obsm, key)
-        shape: tuple[int, ...] = getattr(place, "shape", ())
+        shape = getattr(place, "shape", ())
         if len(shape) == 2 and shape[0] == rows and shape[1] >= 2:
             for axis in range(min(shape[1], 3)):
                 columns[f"obsm/{key}/{axis}"] = partial(_axis, fail, place, axis, max_bytes)
@@ -91,11 +94,32 @@ def read_anndata(name: str, form: str, root: Any, child: Child, max_bytes: int, 
             return fail(f"cannot be read: {quoted(str(error))}")
 
     about = child(root, "uns")
-    unit = "" if about is None else _unit(child(about, "spatial_unit"))
-    notes = [] if any("/" in n for n in names) else [_no_positions(obsm, child)]
-    if notes and about is not None and child(about, "spatialdata_attrs") is not None:
+    unit = _stated(child(about, "spatial_unit"), LONGEST_UNIT)
+    notes = [] if any(n.startswith("obsm/") for n in names) else [_no_positions(obsm, child)]
+    if notes and child(about, "spatialdata_attrs") is not None:
         notes.append(CENTROIDS)
-    return Sheet(name, form, names, rows, fetch, tuple(notes), unit=unit)
+    images = tuple(each for each in _images(fail, obs, about, child, named, max_bytes) if each in columns)
+    return Sheet(name, form, names, rows, fetch, tuple(notes), unit=unit, images=images)
+
+
+def _values(node: Any, child: Child) -> Any:
+    """The array of a column without its mask."""
+    return child(node, "values") if hasattr(node, "keys") else node
+
+
+def _images(
+    fail: Any, obs: Any, about: Any, child: Child, columns: Sequence[str], max_bytes: int
+) -> list[str]:
+    """Columns of obs that tell images: the ``region_key`` of SpatialData, and those of ``uns/spatial``."""
+    attributes, libraries = child(about, "spatialdata_attrs"), child(about, "spatial")
+    found = [_stated(child(attributes, "region_key"), LONGEST_LABEL)]
+    keys = set(libraries.keys()) if hasattr(libraries, "keys") else set()
+    for name in columns if len(keys) > 1 else ():
+        words = child(child(obs, name), "categories")
+        if words is not None and len(words.shape) == 1 and 1 < words.shape[0] <= MOST_LIBRARIES:
+            texts = _array(fail, name, words, words.shape[0], max_bytes).to_pylist()
+            found += [name] if len(keys.intersection(texts)) > 1 else []
+    return found
 
 
 def _no_positions(obsm: Any, child: Child) -> str:
@@ -126,10 +150,17 @@ def _column(fail: Any, name: str, obs: Any, child: Child, rows: int, max_bytes: 
     if kind == "categorical":
         return _categorical(fail, name, child(node, "codes"), child(node, "categories"), rows, max_bytes)
     if kind.startswith("nullable"):
-        values = _array(fail, name, child(node, "values"), rows, max_bytes)
-        mask = np.asarray(child(node, "mask")[:], bool)
-        return pa.array(values.to_pylist(), values.type, mask=mask)
+        return _masked(fail, name, node, child, rows, max_bytes)
     return fail(f"column {quoted(name)} of obs is {quoted(kind or 'a group')}, neither numbers nor text")
+
+
+def _masked(fail: Any, name: str, node: Any, child: Child, rows: int, max_bytes: int) -> pa.Array:
+    """Values of which a mask leaves out some."""
+    values = _array(fail, name, child(node, "values"), rows, max_bytes)
+    mask = child(node, "mask")
+    if getattr(mask, "shape", None) != (rows,):
+        return fail(f"column {quoted(name)} has no mask for its {rows} rows")
+    return pa.array(values.to_pylist(), values.type, mask=np.asarray(mask[:], bool))
 
 
 def _categorical(fail: Any, name: str, codes: Any, categories: Any, rows: int, max_bytes: int) -> pa.Array:
@@ -168,14 +199,14 @@ def _axis(fail: Any, place: Any, axis: int, max_bytes: int) -> pa.Array:
     return pa.array(np.asarray(place[:, axis], np.float64))
 
 
-def _unit(node: Any) -> str:
-    """A short text that is stored alone."""
+def _stated(node: Any, longest: int) -> str:
+    """A text that is stored alone; "" if there is none, or a longer one."""
     try:
         value = node[()] if node is not None and node.shape == () else ""
     except (AttributeError, OSError, ValueError, TypeError):
         return ""
     text = _text(value.item() if isinstance(value, np.ndarray) else value)
-    return visible(text) if len(text) < 20 else ""
+    return visible(text) if len(text) <= longest else ""
 
 
 def _text(value: object) -> str:

@@ -55,7 +55,9 @@ class TableSource:
     ids : tuple of tuple of str
         Columns that identify a cell, alone or together; the first that exist are used.
     images : tuple of str
-        Columns of images, slides or fields of view, of which only one can be used.
+        Columns of images, slides or fields of view, of which only one can be used; also those in ``IMAGES``.
+    spanned : tuple of str
+        Columns that are named like those of images, over whose values coordinates continue.
     kept : tuple of (str, tuple of str)
         A column, and its values in rows that are cells.
     dropped : tuple of (str, tuple of str)
@@ -78,6 +80,7 @@ class TableSource:
     types: tuple[str, ...] = ()
     ids: tuple[tuple[str, ...], ...] = ()
     images: tuple[str, ...] = ()
+    spanned: tuple[str, ...] = ()
     kept: tuple[tuple[str, tuple[str, ...]], ...] = ()
     dropped: tuple[tuple[str, tuple[str, ...]], ...] = ()
     one_column_per_type: bool = False
@@ -138,6 +141,7 @@ SOURCES: tuple[TableSource, ...] = (
         types=("Classification", "Class"),
         ids=(("Object ID",),),
         images=("Image",),
+        spanned=("TMA core",),
         kept=(("Object type", ("Cell", "Detection")),),
         dropped=(("Name", ("PathAnnotationObject", "PathRootObject", "PathTileObject", "TMACoreObject")),),
         class_prefix=True,
@@ -168,12 +172,15 @@ SOURCES: tuple[TableSource, ...] = (
         pixels=True,
         typical_pixel_size="0.12028 um",
         ids=(("cell",), ("fov", "cell_ID")),
+        images=("slide_ID", "slide_ID_numeric", "Run_Tissue_name"),
+        spanned=("fov",),
     ),
     TableSource(  # Vizgen: cell_metadata.csv
         name="MERSCOPE",
         coordinates=(Coordinates(("center_x",), ("center_y",), unit="um"),),
         required_columns=("fov", "volume"),
         ids=(("EntityID",), ("",)),
+        spanned=("fov",),
     ),
     TableSource(  # ExportToSpreadsheet: one object, or several under two header lines
         name="CellProfiler",
@@ -280,6 +287,6 @@ IMAGES = frozenset(
         "core", "core_id", "tma_core", "patient", "patient_id", "batch", "well", "acquisition_id",
     }
 )  # fmt: skip
-"""Names of columns of images in a table of unknown source, normalized as in ``AXES``."""
+"""Names of columns of images in a table of any source, normalized as in ``AXES``."""
 TIMES = frozenset({"time", "time_s", "time_h", "time_min", "timepoint", "time_point", "frame", "t"})
 """Names of a time, normalized as in ``AXES``."""

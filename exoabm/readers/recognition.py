@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from exoabm.errors import InputError
 from exoabm.readers.instruments import AXES, IMAGES, PHYSICELL, SOURCES, TIMES, Coordinates, TableSource
 from exoabm.readers.options import (
+    NUMBER,
     PIXELS,
     UNITS,
     Questions,
@@ -276,19 +277,7 @@ def select_rows(
     mask &= _at_time(sheet, found, options, mask, settled, questions, notes)
     rows = np.flatnonzero(mask)
     images = _image_columns(sheet, found)
-    for name in images:
-        counts = sheet.labels(name).counts(rows)
-        if len(counts) > 1 and name not in settled:
-            again = (
-                "coordinates begin anew in each"
-                if name == found.within
-                else "take one of them, or all (*) if they share one system of coordinates"
-            )
-            questions.ask(
-                f"image: column {quoted(name)} has {len(counts)} values ({_values(counts)}); {again}",
-                *(("where", f"{name}={word}") for word in list(counts)[:MOST_NAMED]),
-                *([] if name == found.within else [("where", f"{name}=*")]),
-            )
+    _ask_images(sheet, found, images, rows, settled, questions)
     return SelectedRows(rows, tuple(notes), images)
 
 
@@ -315,13 +304,52 @@ def _matching(sheet: Sheet, name: str, values: tuple[str, ...]) -> NDArray[np.bo
 
 
 def _image_columns(sheet: Sheet, found: RecognizedTable) -> tuple[str, ...]:
-    if found.within:
-        return (found.within,)
-    known = [found.column(name) for name in found.source.images]
-    columns = [name for name in known if name is not None]
-    if found.source is UNKNOWN_SOURCE:
-        columns = [name for name in sheet.names if split_unit(sheet.aliases.get(name, name))[0] in IMAGES]
-    return tuple(name for name in dict.fromkeys(columns) if name in sheet.single)
+    """Columns of images: those of the source, those that the file states, and others with such names."""
+    known = [found.within, *(found.column(name) for name in found.source.images), *sheet.images]
+    spanned = {name for axis in found.columns.values() for name in axis}
+    spanned |= {found.column(name) or "" for name in found.source.spanned}
+    named = [name for name in sheet.names if split_unit(sheet.aliases.get(name, name))[0] in IMAGES]
+    columns = [*known, *(name for name in named if name not in spanned)]
+    return tuple(name for name in dict.fromkeys(columns) if name and name in sheet.single)
+
+
+def _ask_images(
+    sheet: Sheet,
+    found: RecognizedTable,
+    images: tuple[str, ...],
+    rows: NDArray[np.int64],
+    settled: set[str],
+    questions: Questions,
+) -> None:
+    """Ask for one image of each column with several that no column before it tells apart."""
+    before = [sheet.labels(name).codes[rows] for name in images if name in settled]
+    for name in images:
+        labels = sheet.labels(name)
+        codes, counts = labels.codes[rows], labels.counts(rows)
+        if len(counts) < 2 or name in settled or any(_determines(other, codes) for other in before):
+            continue
+        before.append(codes)
+        again = (
+            "coordinates begin anew in each"
+            if name == found.within
+            else "take one of them, or all (*) if they share one system of coordinates"
+        )
+        questions.ask(
+            f"image: column {quoted(name)} has {len(counts)} values ({_values(counts)}); {again}",
+            *_each(name, counts),
+            *([] if name == found.within else [("where", f"{name}=*")]),
+        )
+
+
+def _each(name: str, counts: dict[str, int]) -> list[tuple[str, str]]:
+    """Options that select the rows of one value of a column."""
+    return [("where", f"{name}={word}") for word in list(counts)[:MOST_NAMED]]
+
+
+def _determines(one: NDArray[np.int32], other: NDArray[np.int32]) -> bool:
+    """Whether rows of one value in the first column (n) have one value in the second (n)."""
+    order = np.lexsort((other, one))
+    return not ((np.diff(one[order]) == 0) & (np.diff(other[order]) != 0)).any()
 
 
 def _values(counts: dict[str, int]) -> str:
@@ -354,10 +382,10 @@ def _at_time(
         return mask
     if options.time is None:
         counts = labels.counts(np.flatnonzero(mask))
+        ordered = all(NUMBER.fullmatch(word) for word in counts)
         questions.ask(
             f"time: column {quoted(name)} has {len(counts)} times, and a cell a row for each",
-            ("time", "last"),
-            ("time", "first"),
+            *((("time", "last"), ("time", "first")) if ordered else _each(name, counts)),
         )
         return mask
     rows = np.flatnonzero(mask)

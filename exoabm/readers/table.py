@@ -70,6 +70,8 @@ class Sheet:
         Of positions, where the file itself keeps it.
     separator : str
         Between values, "" if there is none.
+    images : tuple of str
+        Columns of images, where the file itself states them.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Sheet:
     unit: str = ""
     separator: str = ""
     aliases: dict[str, str] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
     _kept: dict[int, pa.Array] = field(default_factory=dict, repr=False)
 
     def fail(self, message: str) -> NoReturn:
@@ -144,6 +147,7 @@ class Sheet:
         column = self.taken(name, rows)
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
+        column = self.decoded(name, column)
         if _is_text(column.type):
             values = self._parsed(name, column, rows, comma)
         elif _is_number(column.type):
@@ -178,7 +182,7 @@ class Sheet:
             encoded = column
         elif _is_text(column.type) or _is_number(column.type) or pa.types.is_boolean(column.type):
             encoded = column.dictionary_encode()
-        elif pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        elif _is_bytes(column.type) or pa.types.is_temporal(column.type):
             encoded = self.decoded(name, column).dictionary_encode()
         elif pa.types.is_null(column.type):
             return Labels(np.zeros(len(column), np.int32), [""])
@@ -202,14 +206,18 @@ class Sheet:
         return Labels(codes, words)
 
     def decoded(self, name: str, column: pa.Array) -> pa.Array:
-        """Bytes as the text that they are."""
-        if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
-            return column
+        """Bytes as the text that they are; dates and times as text, without a fraction of zero."""
         try:
-            text = column.cast(pa.string())
+            if pa.types.is_duration(column.type):
+                column = column.cast(pa.int64())
+            if pa.types.is_temporal(column.type):
+                return pc.replace_substring_regex(column.cast(pa.string()), r"\.0+(Z?)$", r"\1")
+            if not _is_bytes(column.type):
+                return column
+            text = column.cast(pa.binary()).cast(pa.string())
             text.validate(full=True)
         except pa.ArrowException:
-            self.fail(f"column {quoted(name)} holds bytes that are no UTF-8 text")
+            self.fail(f"column {quoted(name)} holds {column.type} that is no UTF-8 text")
         return text
 
     def ids(self, names: Sequence[str], rows: NDArray[np.int64]) -> list[str]:
@@ -305,6 +313,11 @@ def as_numpy(array: pa.Array, null: float = 0) -> NDArray[Any]:
 def true(array: pa.Array) -> NDArray[np.bool_]:
     """Truth values; null is false."""
     return as_numpy(array.cast(pa.uint8()), 0).astype(bool)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return bool(binary or pa.types.is_fixed_size_binary(kind))
 
 
 def _is_text(kind: pa.DataType) -> bool:

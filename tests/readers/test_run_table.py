@@ -1,5 +1,6 @@
 """From a table to a run: one command, the way back to the table's own cells, and what stops on the way."""
 
+import datetime as dt
 import json
 import re
 import shutil
@@ -138,6 +139,32 @@ def test_images_and_times_of_other_tables_are_asked_for_too(tmp_path, column):
         plan(tmp_path / "a.csv")
     assert len(plan(tmp_path / "a.csv", where=f"{column}=1").position) == 2
     assert len(plan(tmp_path / "a.csv", where=f"{column}=*").position) == 4
+
+
+DAYS = [dt.datetime(2024, 1, day) for day in (1, 2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        (pa.array(DAYS, pa.date32()), "2024-01-02"),
+        (pa.array(DAYS, pa.timestamp("ns")), "2024-01-02 00:00:00"),
+        (pa.array(DAYS, pa.timestamp("us", "UTC")), "2024-01-02 00:00:00Z"),
+        (pa.array([5, 7, 7], pa.duration("s")), "7"),
+        (pa.array([b"s1", b"s2", b"s2"], pa.binary(2)), "s2"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("column", ["time", "image"])
+def test_dates_and_bytes_of_fixed_length_are_labels(tmp_path, values, word, column):
+    """A column of dates of the measurement refuses no table, and one of them is chosen as an image is."""
+    table = pa.table({"x_um": [0.0, 10, 20], "y_um": [0.0, 5, 9], "type": ["tumor"] * 3, column: values})
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"has 2 (times|values)") as error:
+        plan(tmp_path / "a.parquet")
+    option, value = error.value.questions[0].answers[0]
+    assert 0 < len(plan(tmp_path / "a.parquet", **{option: value}).position) < 3
+    assert len(plan(tmp_path / "a.parquet", where=f"{column}={word}").position) == 2
 
 
 def test_numbers_of_planes_are_no_lengths(tmp_path):

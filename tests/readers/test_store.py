@@ -204,6 +204,51 @@ def test_a_tissue_in_which_no_type_is_known_names_columns(h5ad):
         read_cells(h5ad(change), UM)
 
 
+def categories(root, name, words, codes):
+    group = root["obs"].create_group(name)
+    group.attrs["encoding-type"] = "categorical"
+    numbers(group, "codes", np.array(codes, np.int8))
+    strings(group, "categories", words)
+    root["obs"].attrs["column-order"] = [*root["obs"].attrs["column-order"], name]
+
+
+def by_region(root):
+    root.create_group("uns/spatialdata_attrs").create_dataset("region_key", data="annotates")
+
+
+def by_library(root):
+    for key in ("s1", "s2"):
+        root.create_group(f"uns/spatial/{key}")
+
+
+def by_name(root):
+    root["obs"].move("annotates", "Slide_ID")
+    root["obs"].attrs["column-order"] = ["cell_type", "Slide_ID"]
+
+
+@pytest.mark.parametrize("told", [by_region, by_library, by_name])
+def test_anndata_states_its_images(h5ad, told):
+    def change(root):
+        categories(root, "annotates", ["s1", "s2"], [0, 0, 0, 1, 1, 1])
+        told(root)
+
+    with pytest.raises(AmbiguousTable, match=r"'(annotates|Slide_ID)' has 2 values \(s1: 3, s2: 3\)"):
+        read_cells(h5ad(change), UM)
+
+
+def test_an_index_of_nullable_texts(h5ad):
+    """As of a DataFrame whose index has the type ``string`` of pandas, where AnnData may write it."""
+
+    def change(root):
+        del root["obs/_index"]
+        group = root["obs"].create_group("_index")
+        group.attrs["encoding-type"] = "nullable-string-array"
+        strings(group, "values", [f"c{i}" for i in range(6)])
+        numbers(group, "mask", np.zeros(6, bool))
+
+    check(read_cells(h5ad(change), UM))
+
+
 def outside(root):
     del root["obs/score"]
     root["obs/score"] = h5py.ExternalLink("/etc/passwd", "/")
