@@ -31,6 +31,20 @@ SIZES = frozenset(
     for before in ("", "particle_", "vesicle_", "ev_", "hydrodynamic_")
 )
 """Headings of a column of sizes, in lower case, words joined by ``_``, without their unit."""
+SAMPLES = frozenset(
+    {
+        "sample",
+        "sample_id",
+        "sample_name",
+        "specimen",
+        "condition",
+        "treatment",
+        "replicate",
+        "donor",
+        "patient",
+    }
+)
+"""Headings, in the same form, of a column that names the sample of each particle."""
 LOG_DENSITY = re.compile(r"d\s*[nc]\s*/\s*d\s*(log|ln)|per\s+log|/\s*(log|ln)\b", re.IGNORECASE)
 DENSITY = re.compile(
     r"/\s*nm(?!\s*\^?\d)|nm\s*\^?\s*(-1|⁻¹|\u22121)|per\s+nm|d\s*[nc]\s*/\s*d\s*d|\bcsd\b", re.IGNORECASE
@@ -331,12 +345,28 @@ class _Table:
             self.fail(f"{len(sizes)} single particles are too alike for a distribution")
         count = int(np.ceil(np.ptp(logs) / width)) + 1
         edges = logs.min() - width / 2 + width * np.arange(count + 1)
-        found = np.histogram(logs, edges)[0].astype(float)
-        name = self.headings[self.size]
+        column, groups = self._groups(filled)
+        found = {name: np.histogram(logs[rows], edges)[0].astype(float) for name, rows in groups.items()}
         notes.insert(0, f"{len(sizes):,} single particles, in {count} bins by Freedman and Diaconis in ln d")
-        if others:
-            notes.append(f"left out: {enumerated(self.headings[i] for i in others)}")
-        return SizeTable(self.text.name, np.exp(edges), {name: found}, tuple(map(visible, notes)))
+        if column is not None:
+            notes.insert(1, f"samples by {quoted(self.headings[column])}: {enumerated(found)}")
+        if left := [self.headings[i] for i in others if i != column]:
+            notes.append(f"left out: {enumerated(left)}")
+        return SizeTable(self.text.name, np.exp(edges), found, tuple(map(visible, notes)))
+
+    def _groups(self, filled: list[int]) -> tuple[int | None, dict[str, list[int]]]:
+        """The column that names the sample of each particle, and the particles of each sample."""
+        everything = {self.headings[self.size]: list(range(len(filled)))}
+        for i, heading in enumerate(self.headings):
+            if split_unit(heading)[0] not in SAMPLES:
+                continue
+            groups: dict[str, list[int]] = {}
+            for at, row in enumerate(filled):
+                cells = self.rows[row]
+                groups.setdefault((cells[i] if i < len(cells) else "") or "blank", []).append(at)
+            if len(groups) > 1 and min(map(len, groups.values())) >= LEAST_BINS**2:
+                return i, groups
+        return None, everything
 
     def _refuse_bins(self, filled: list[int], sizes: Numbers, others: list[int]) -> None:
         """Refuse sizes that may be those of a histogram, which rows in another order make no particles."""

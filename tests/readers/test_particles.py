@@ -273,6 +273,24 @@ def test_samples_far_apart_have_no_mean(tmp_path):
     assert spread(found[:1]) == ""
 
 
+def test_particles_of_several_samples_are_not_one(tmp_path):
+    """By the column ``Sample``, unless each has few particles."""
+    draws = np.exp(np.random.default_rng(1).normal(np.log(100), 0.3, 400))
+
+    def read(heading, name):
+        rows = [f"{d * (2 if i % 2 else 1):.2f},{name(i)}" for i, d in enumerate(draws)]
+        (tmp_path / "a.csv").write_text("\n".join([f"Diameter (nm),{heading}", *rows]))
+        return read_sizes(tmp_path / "a.csv")
+
+    two = read("Sample ID", lambda i: f"s{i % 2}")
+    assert [each.median_nm for each in fitted(two)] == pytest.approx([100, 200], rel=0.1)
+    assert "samples by 'Sample ID': 's0', 's1'" in two.findings
+    assert spread(fitted(two)).startswith("the medians lie too far apart")
+    assert {each: n.sum() for each, n in two.samples.items()} == {"s0": 200, "s1": 200}
+    assert list(read("Sample ID", lambda i: i % 40).samples) == ["Diameter (nm)"]
+    assert list(read("Probe", lambda i: f"s{i % 2}").samples) == ["Diameter (nm)"]
+
+
 def test_what_holds_no_sizes_is_left_to_others(tmp_path):
     (tmp_path / "a.csv").write_text("time_h,diameter_nm\n0,1\n1,2\n")
     assert read_sizes(tmp_path / "a.csv") is None
