@@ -23,8 +23,8 @@ import numpy as np
 from exoabm.benchmarks.timing import Report
 from exoabm.model import ExosomeModel
 from exoabm.plot.palette import COOL, INK, MUTED, PAPER, RULE, WARM, rgb, to_hex
+from exoabm.random_streams import Streams
 from exoabm.scenario.loader import load
-from exoabm.streams import Streams
 from exoabm.vesicle import Status
 
 if TYPE_CHECKING:

@@ -19,9 +19,10 @@ from exoabm.output import checkpoint
 from exoabm.output.metrics import Metrics, measure
 from exoabm.output.recorder import Recorder, part
 from exoabm.output.run_folder import KEPT
+from exoabm.random_streams import Streams
 from exoabm.scenario.builder import blueprint, build_state, make_engine
-from exoabm.scenario.changes import model_time
 from exoabm.scenario.loader import LoadedScenario, load, of_checkpoint
+from exoabm.scenario.overrides import model_time
 from exoabm.scenario.step_changes import (
     StepChange,
     changed_between_steps,
@@ -31,7 +32,6 @@ from exoabm.scenario.step_changes import (
 from exoabm.scenario.therapy_builder import make_protocol
 from exoabm.schedule import Step, advance
 from exoabm.software import drift, made_with
-from exoabm.streams import Streams
 from exoabm.tables.html import html_card, html_table
 
 if TYPE_CHECKING:

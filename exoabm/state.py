@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from exoabm.cargo import Cargo
     from exoabm.cell_type import CellType, Gift, Mechanics, Response, Silence
     from exoabm.domain import Domain
-    from exoabm.streams import Streams
+    from exoabm.random_streams import Streams
     from exoabm.vesicle import VesicleKind
 
 RESERVOIR = "reservoir"

@@ -6,7 +6,7 @@
 # Seen: the second result counts all pairs up to 60; of interval=[30, 60] the only result is the same, although no pair
 #   below 30 lies in the interval. Where each A has one B beside it and no other B within 60, an interval that begins
 #   beyond the partner still shows the attraction.
-# Consequence here: squidpy is used for ligrec and interaction_matrix only (benchmarks/inference).
+# Consequence here: squidpy is used for ligrec and interaction_matrix only (benchmarks/communication_inference).
 . "$(dirname "$0")/lib.sh"
 packages squidpy==1.8.2 anndata==0.12.19 numpy==2.4.6 numba==0.68.1
 

@@ -7,7 +7,7 @@
 #   where 3,000 cells of another type are added, at the same places of its own cells; the simulations have
 #   n_observations points (1,000), also divided by the density of all cells, so that a type of 250 random cells looks
 #   dispersed.
-# Consequence here: squidpy is used for ligrec and interaction_matrix only (benchmarks/inference).
+# Consequence here: squidpy is used for ligrec and interaction_matrix only (benchmarks/communication_inference).
 . "$(dirname "$0")/lib.sh"
 packages squidpy==1.8.2 anndata==0.12.19 numpy==2.4.6 numba==0.68.1
 

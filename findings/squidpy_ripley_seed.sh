@@ -4,7 +4,7 @@
 # Guess: seed makes the random patterns repeatable; n_simulations of them differ from each other, and give an envelope.
 # Seen: each simulation starts a generator anew from the same seed. 50 simulations are 50 copies of one: the envelope
 #   has no width, and a p-value takes two values only, 0 and 1 / 51. Without a seed the simulations differ.
-# Consequence here: squidpy is used for ligrec and interaction_matrix only (benchmarks/inference).
+# Consequence here: squidpy is used for ligrec and interaction_matrix only (benchmarks/communication_inference).
 . "$(dirname "$0")/lib.sh"
 packages squidpy==1.8.2 anndata==0.12.19 numpy==2.4.6 numba==0.68.1
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from exoabm.benchmarks import run_benchmark, vesicles, whole_runs
-from exoabm.benchmarks.class_load import FLUENT, SLOWEST
+from exoabm.benchmarks.classroom_load import FLUENT, SLOWEST
 from exoabm.benchmarks.fields import _explicit, _split, _World
 from exoabm.cli import console
 from exoabm.cli.service_commands import bench

@@ -82,7 +82,7 @@ def test_an_absent_path_module_or_table_is_seen() -> None:
     }  # fmt: skip
 
 
-PACKAGES = "analysis|batch|inference|kernels|output|plot|readers|runs|scenario"
+PACKAGES = "analysis|batch|communication_inference|kernels|output|plot|readers|runs|scenario"
 """Whose names are not also those of tables, files or keys."""
 
 

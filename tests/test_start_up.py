@@ -51,7 +51,7 @@ def test_a_run_loads_no_library_that_it_does_not_need(tmp_path: Path) -> None:
         "sys.argv[1:] = ['run', 'two_cells', '--hours', '1 min', '--seed', '1', '--out', 'a']\n"
         "import exoabm\n"
         "from exoabm.cli import main\n"
-        "from exoabm.plot.run_figure.process import DrawingProcess\n"
+        "from exoabm.plot.run_figure.drawing_process import DrawingProcess\n"
         "model = exoabm.ExosomeModel('two_cells', seed=1)\n"
         "apart = {'matplotlib'} if (drawing := DrawingProcess())._process else set()\n"
         "if apart: os.kill(drawing._process.pid, 9); drawing._process.join()\n"
@@ -113,7 +113,7 @@ print(*(type for table in found for type in table.schema.types), loaded)
 FAILURES = """
 import os, signal, threading
 import numpy as np
-from exoabm.plot.run_figure import process
+from exoabm.plot.run_figure import drawing_process
 
 class Strange:
     def __getstate__(self):

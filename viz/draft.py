@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from exoabm.errors import InputError, ScenarioError, command_line, visible
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.scenario.schema import Scenario
+from exoabm.text_formatting import spaced
 from exoabm.viz.draft_fields import checked, fields, names, readouts
 from exoabm.viz.draft_references import dotted_keys, forget, rename
 from exoabm.viz.setup import Setup
-from exoabm.wording import spaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -18,9 +18,9 @@ from exoabm.parameters.units import QuantityError
 from exoabm.scenario.schema import Clock, DomainTable, Transport
 from exoabm.scenario.schema_cells import CargoTable, CellTypeTable, Response, VesicleTable
 from exoabm.scenario.schema_fields import Entry, parameter_of
+from exoabm.text_formatting import spaced
 from exoabm.vesicle import PARTICLES
 from exoabm.viz.parameter_controls import UNITS, spelled_out, without_unit
-from exoabm.wording import spaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

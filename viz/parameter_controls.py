@@ -15,7 +15,7 @@ from exoabm.scenario.schema import Transport
 from exoabm.scenario.schema_cells import CellTypeTable, VesicleTable
 from exoabm.scenario.schema_fields import entries, of_comparators
 from exoabm.scenario.validation import unused_keys
-from exoabm.wording import power_of_ten, spaced, words_of_key
+from exoabm.text_formatting import power_of_ten, spaced, words_of_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -44,7 +44,7 @@ LEFT_OUT = "report_texts.py", "report_charts.py"
 """Files of texts and drawings."""
 TESTS = "kernels therapy transport cells batch engines physics invariants analysis output/test_recorder.py \
 scenario/test_layouts.py scenario/test_step_accuracy.py \
-scenario/test_grid_accuracy.py accounting test_streams.py test_vesicle_ids.py mesa".split()
+scenario/test_grid_accuracy.py accounting test_random_streams.py test_vesicle_ids.py mesa".split()
 PER_SECOND = 3
 """Tests at most for each second of them; the compiler takes longer than most of them."""
 PATIENCE = 4.0, 200.0

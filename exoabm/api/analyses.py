@@ -16,7 +16,7 @@ from exoabm.api.plots import new_axes
 from exoabm.api.progress import progress_bar
 from exoabm.api.scenarios import Frame, Source, file_of, runnable
 from exoabm.errors import InputError, LongRun, did_you_mean
-from exoabm.scenario.changes import model_time
+from exoabm.scenario.overrides import model_time
 from exoabm.tables.html import html_card, html_table
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from exoabm.batch.calibration import fit as fitting
     from exoabm.batch.calibration import sensitivity as screening
     from exoabm.readers.particle_sizes import SizeTable
-    from exoabm.scenario.changes import Changes
     from exoabm.scenario.loader import LoadedScenario
+    from exoabm.scenario.overrides import Changes
 
 
 LABELED = 1.4
@@ -208,7 +208,7 @@ class Fit(Result):
 
     def plot(self, *readouts: str, ax: Axes | None = None) -> Axes:
         """Draw a measured column and the fitted curve over time; by default the first."""
-        from exoabm.plot.page import rule
+        from exoabm.plot.figure_page import rule
         from exoabm.plot.palette import COOL, WARM
 
         found = self.found
@@ -287,7 +287,7 @@ class Diameters(Result):
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
         """Draw the share of the particles of each sample by diameter."""
-        from exoabm.plot.page import rule
+        from exoabm.plot.figure_page import rule
 
         edges = np.asarray(self._sizes.edges, float)
         with new_axes(ax) as ax:

@@ -16,7 +16,7 @@ from exoabm.api.plots import Plots, new_axes
 from exoabm.api.progress import progress_bar
 from exoabm.api.scenarios import Source, runnable
 from exoabm.errors import InputError, LongRun, did_you_mean, whole_number
-from exoabm.scenario.changes import model_time, text_of
+from exoabm.scenario.overrides import model_time, text_of
 from exoabm.tables.html import html_card, html_table
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from exoabm.api.progress import ProgressUpdate
-    from exoabm.batch.execution.rows import Plan
+    from exoabm.batch.execution.plan import Plan
     from exoabm.batch.execution.runner import Outcome
     from exoabm.batch.execution.workers import Workers
     from exoabm.batch.sweeps.summary import Summary, Varied
-    from exoabm.scenario.changes import Changes
     from exoabm.scenario.loader import LoadedScenario
+    from exoabm.scenario.overrides import Changes
 
 MOST_NAMED = 5
 """Readouts that a warning names in a notebook; ``warnings`` has all."""
@@ -123,7 +123,7 @@ def sweep(
         raise InputError("--shard needs --seed and --out, so that all parts are of the same sweep")
     from exoabm.batch.execution.runner import Shard, run_rows
     from exoabm.batch.sweeps.sweep import duration_note, plan_sweep
-    from exoabm.streams import Streams
+    from exoabm.random_streams import Streams
 
     part, workers = None if shard is None else Shard.read(shard), workers_of(jobs, cluster, loaded)
     plan = plan_sweep(
@@ -186,7 +186,7 @@ class Batch(Saved):
     def __init__(
         self, folder: str | Path, *, notes: Sequence[str] = (), damage: Sequence[str] = (), home: Any = None
     ) -> None:
-        from exoabm.batch.execution.rows import Plan
+        from exoabm.batch.execution.plan import Plan
 
         self.folder, self.damage, self._home = Path(folder), tuple(damage), home
         self.notes = (*notes, *(f"{each}; it was computed again" for each in damage))

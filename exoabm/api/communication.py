@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from exoabm.api.scenarios import Frame
     from exoabm.causal import paths as following
-    from exoabm.inference import score as scoring
+    from exoabm.communication_inference import score as scoring
 
 
 def paths(run: Run | str | Path) -> Paths:
@@ -99,7 +99,7 @@ def score(truth: str | Path, result: str | Path | Frame, **options: Any) -> Scor
         squidpy's ligrec as CSV.
     options
         ``amount``, ``column``, ``key``, ``better``, ``true_genes``, ``transpose`` and ``length``, as of
-        ``exoabm score``; see ``inference.score.score``.
+        ``exoabm score``; see ``communication_inference.score.score``.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def score(truth: str | Path, result: str | Path | Frame, **options: Any) -> Scor
     >>> xo.score(truth, pairs).rows()[0]["auprc"]
     1.0
     """
-    from exoabm.inference.score import score as scored
+    from exoabm.communication_inference.score import score as scored
 
     known = [name for name, each in signature(scored).parameters.items() if each.kind is each.KEYWORD_ONLY]
     for name in options:
@@ -131,7 +131,7 @@ class Score(Result):
 
     Attributes
     ----------
-    found : inference.score.Report
+    found : communication_inference.score.Report
     """
 
     def __init__(self, found: scoring.Report) -> None:
@@ -151,7 +151,7 @@ class Score(Result):
 
     def plot(self, *, ax: Axes | None = None) -> Axes:
         """Draw the AUPRC of each method over all pairs of different cells; the line is that of chance."""
-        from exoabm.inference.score import ALL, OUT
+        from exoabm.communication_inference.score import ALL, OUT
         from exoabm.plot.palette import COOL, MUTED
 
         found = {method: parts[OUT][ALL] for method, parts in self.found.rows.items()}

@@ -14,18 +14,18 @@ from exoabm.api.progress import progress_bar
 from exoabm.api.runs import Run, repeated
 from exoabm.api.scenarios import Source, runnable
 from exoabm.errors import InputError, did_you_mean
-from exoabm.scenario.changes import model_time
+from exoabm.scenario.overrides import model_time
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from matplotlib.axes import Axes
 
     from exoabm.api.progress import ProgressUpdate
-    from exoabm.batch import compare as comparing
+    from exoabm.batch import comparison as comparing
     from exoabm.causal import attribution
     from exoabm.causal.whatif import WhatIf as WhatIfRuns
-    from exoabm.scenario.changes import Changes
     from exoabm.scenario.loader import LoadedScenario
+    from exoabm.scenario.overrides import Changes
 
 MOST_BARS = 12
 """Readouts in a plot of differences."""
@@ -53,7 +53,7 @@ def compare(a: Run | Batch | str | Path, b: Run | Batch | str | Path) -> Compari
     >>> [row["relative"] for row in found.rows() if row["readout"] == "emitted[exosome]"]
     [1.0]
     """
-    from exoabm.batch.compare import compare as compared
+    from exoabm.batch.comparison import compare as compared
 
     texts = [str(each.folder) if isinstance(each, Run | Batch) else str(each) for each in (a, b)]
     return Comparison(compared(*texts))
@@ -140,7 +140,7 @@ class Comparison(Result):
         RunFailed
             If the disk is full.
         """
-        from exoabm.batch.compare import write
+        from exoabm.batch.comparison import write
         from exoabm.output.durable_files import folder_errors
 
         with folder_errors(Path(folder).parent, Path(folder)):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError, did_you_mean
-from exoabm.wording import number
+from exoabm.text_formatting import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,8 +92,8 @@ class Plots:
         """
         from exoabm.export.publication_data import amounts_of, donors_and_recipients, require_data
         from exoabm.export.type_exchange import mean_and_half
+        from exoabm.plot.figure_page import name_lines
         from exoabm.plot.matrices import matrix, shades_of, slant
-        from exoabm.plot.page import name_lines
 
         request = self._request(measure, kind)
         rows, columns = donors_and_recipients(self._exchange)
@@ -310,7 +310,7 @@ class new_axes:
     """
 
     def __init__(self, ax: Axes | None, columns: float = 1.0) -> None:
-        from exoabm.plot.page import styled
+        from exoabm.plot.figure_page import styled
 
         self._ax, self._columns, self._style = ax, columns, styled()
 
@@ -320,7 +320,7 @@ class new_axes:
             return self._ax
         from matplotlib import pyplot as plt
 
-        from exoabm.plot.page import COLUMN, MM
+        from exoabm.plot.figure_page import COLUMN, MM
 
         size = (self._columns * COLUMN * MM, 0.75 * COLUMN * MM)
         ax: Any = plt.subplots(figsize=size, dpi=DPI, layout="constrained")[1]
@@ -344,7 +344,7 @@ def _draw_field(ax: Axes, run: RunWithEdges, kind: str, at: int) -> Any:
     from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 
     from exoabm.plot import palette
-    from exoabm.plot.page import scale_of
+    from exoabm.plot.figure_page import scale_of
 
     def amounts(time: int) -> np.ndarray:
         found = run.fields.at(kind, time).sum(axis=0, dtype=float)

@@ -10,9 +10,9 @@ from exoabm.api.folders import Saved, place_of
 from exoabm.api.progress import progress_bar, show_warnings
 from exoabm.api.scenarios import Source, runnable
 from exoabm.errors import InputError
-from exoabm.scenario.changes import model_time, texts_of
+from exoabm.scenario.overrides import model_time, texts_of
+from exoabm.tables.finished_run import Run as RunTables
 from exoabm.tables.html import html_card, html_table
-from exoabm.tables.run_tables import Run as RunTables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from exoabm.api.batches import Sweep
     from exoabm.api.progress import ProgressUpdate
     from exoabm.api.trials import Trial
-    from exoabm.scenario.changes import Changes
     from exoabm.scenario.loader import LoadedScenario
+    from exoabm.scenario.overrides import Changes
     from exoabm.transport.transfer_matrix import TransferMatrix
 
 

@@ -13,8 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from exoabm.errors import InputError
 from exoabm.readers.options import AmbiguousTable, python_argument
-from exoabm.scenario.changes import Changes, check_no_option, tables_of, texts_of
 from exoabm.scenario.loader import IN_MEMORY, LoadedScenario, load, parse, shipped
+from exoabm.scenario.overrides import Changes, check_no_option, tables_of, texts_of
 
 
 @runtime_checkable

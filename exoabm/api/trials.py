@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from exoabm.api.batches import Sweep
     from exoabm.api.progress import ProgressUpdate
-    from exoabm.batch.execution.rows import Plan
+    from exoabm.batch.execution.plan import Plan
     from exoabm.batch.execution.workers import Workers
     from exoabm.batch.trials.trial import Trial as Judged
-    from exoabm.scenario.changes import Changes
     from exoabm.scenario.loader import LoadedScenario
+    from exoabm.scenario.overrides import Changes
 
 
 def trial(
@@ -283,7 +283,7 @@ class Trial(Batch):
         ax : matplotlib.axes.Axes, optional
         """
         from exoabm.export.type_exchange import mean_and_half
-        from exoabm.plot.page import name_lines, rule
+        from exoabm.plot.figure_page import name_lines, rule
         from exoabm.plot.palette import COOL, INK
 
         known = {each.name: each for each in self.judged.table.readout}

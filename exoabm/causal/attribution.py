@@ -33,8 +33,8 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
 from exoabm.batch.execution.batch_folder import seal_batch
-from exoabm.batch.execution.row_files import records
-from exoabm.batch.execution.rows import Plan
+from exoabm.batch.execution.plan import Plan
+from exoabm.batch.execution.row_execution import records
 from exoabm.batch.execution.run_readouts import measure as readouts_of
 from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.execution.workers import local
@@ -47,9 +47,9 @@ from exoabm.output.durable_files import atomic_folder, check_room
 from exoabm.scenario.schema_cells import selected
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.readouts import named, parse, resolve
+from exoabm.text_formatting import counted
 from exoabm.transport.cell_grid_coupling import couple
 from exoabm.transport.transfer_matrix import check_steady, operator_of
-from exoabm.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from exoabm.batch.execution.rows import Row, replicate_seeds, row_of
+from exoabm.batch.execution.plan import Row, replicate_seeds, row_of
 from exoabm.cell_type import Process, SecretionMode
 from exoabm.errors import InputError, whole_number
 

@@ -25,7 +25,7 @@ from exoabm.scenario.builder import kinds_and_types
 from exoabm.scenario.cell_builder import behaviors_in_use, cargo_of, responses
 from exoabm.scenario.loader import load
 from exoabm.tables.declarations import TABLES
-from exoabm.tables.run_tables import Run
+from exoabm.tables.finished_run import Run
 
 if TYPE_CHECKING:
     import pandas as pd

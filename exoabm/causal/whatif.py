@@ -21,15 +21,15 @@ from exoabm.manifest import MANIFEST, inside
 from exoabm.manifest import write as write_manifest
 from exoabm.output.durable_files import atomic_folder, check_room, put_beside, write_json
 from exoabm.output.run_folder import AS_IS, CHANGED, DIFFERENCE, WHATIF
-from exoabm.runs.branches import run_from, start_of
+from exoabm.random_streams import Streams
 from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_from_checkpoint import run_from, start_of
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.schema_cells import selected
 from exoabm.scenario.step_accuracy import ROUNDING, steps_around
 from exoabm.scenario.step_changes import check_step_changes
-from exoabm.streams import Streams
 from exoabm.tables.declarations import RUN_TABLES, WHOLE
-from exoabm.tables.run_tables import Run
+from exoabm.tables.finished_run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

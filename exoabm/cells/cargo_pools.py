@@ -14,7 +14,7 @@ import numpy as np
 from exoabm.accounting.stage_records import Emissions
 from exoabm.cargo import CargoClass
 from exoabm.cell_type import SecretionMode
-from exoabm.streams import Purpose
+from exoabm.random_streams import Purpose
 from exoabm.tables.declarations import Event
 from exoabm.vesicle import cargo_names
 

@@ -7,8 +7,8 @@
     response   signals of the recipient count as 0: its behaviors have their values at rest
 
 The silenced cell itself is not changed otherwise: its pools of MVBs, cargo and waste are those of the run
-without silencing. Draws are named by seed, purpose, entity and step (``streams``), so that the two runs
-differ by the removed step and its consequences alone.
+without silencing. Draws are named by seed, purpose, entity and step (``random_streams``), so that the two
+runs differ by the removed step and its consequences alone.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from exoabm.cell_type import Sense
 from exoabm.cells.responses import hill_ratio
 from exoabm.kernels import sphere_mechanics
 from exoabm.kernels.field_operators import gradient
-from exoabm.streams import Purpose
+from exoabm.random_streams import Purpose
 from exoabm.tables.declarations import Event
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import numpy as np
 from exoabm.accounting.stage_records import Emissions
 from exoabm.cell_type import CellType, SecretionMode
 from exoabm.cells.cargo_pools import first_order, metabolize
-from exoabm.streams import Purpose
+from exoabm.random_streams import Purpose
 
 if TYPE_CHECKING:
     from exoabm.cell_type import MvbPathway, WasteMetabolism

@@ -17,7 +17,7 @@ from exoabm.cells.motility import neighbor_box, radii
 from exoabm.cells.responses import NO_HISTORY
 from exoabm.errors import NumericalError, ResourceError
 from exoabm.kernels import sphere_mechanics
-from exoabm.streams import Purpose
+from exoabm.random_streams import Purpose
 from exoabm.tables.declarations import Event
 from exoabm.vesicle import Status
 

@@ -21,7 +21,7 @@ from exoabm.kernels.compartment_kinetics import (
     compartment_coefficients,
 )
 from exoabm.parameters.units import duration_text, percent_text
-from exoabm.streams import Purpose
+from exoabm.random_streams import Purpose
 from exoabm.tables.declarations import Event
 from exoabm.vesicle import DeliveryRoute, Status
 

@@ -39,12 +39,12 @@ from exoabm.cli.options import (
     positive_hours,
 )
 from exoabm.errors import InputError, RunFailed
-from exoabm.wording import counted
+from exoabm.text_formatting import counted
 
 if TYPE_CHECKING:
     from exoabm.api.batches import Sweep
     from exoabm.api.trials import Trial
-    from exoabm.batch.compare import Comparison
+    from exoabm.batch.comparison import Comparison
     from exoabm.batch.execution.runner import Outcome
     from exoabm.batch.sweeps.summary import Summary
     from exoabm.batch.trials.trial import Trial as Judged
@@ -126,7 +126,7 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two runs or arms: changed keys, and differences of readouts."""
-    from exoabm.batch.compare import SAME
+    from exoabm.batch.comparison import SAME
 
     result = exoabm.compare(a, b)
     if as_json:

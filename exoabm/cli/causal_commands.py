@@ -32,7 +32,7 @@ from exoabm.cli.options import (
     changes_of,
     positive_hours,
 )
-from exoabm.wording import counted
+from exoabm.text_formatting import counted
 
 PANEL = "Cause and effect"
 SHOWN = 12

@@ -15,7 +15,7 @@ from exoabm.errors import InputError
 from exoabm.export.formats import FIGURES, FORMATS, TABLE_ENDINGS
 
 if TYPE_CHECKING:
-    from exoabm.inference.score import Agreement, Report
+    from exoabm.communication_inference.score import Agreement, Report
 
 PANEL = "Runs"
 OverwriteOption = Annotated[bool, typer.Option(help="Replace an existing file or folder.")]
@@ -193,7 +193,7 @@ def score(
     as_json: JsonOption = False,
 ) -> None:
     """Score a result of inferred communication against the truth, beside baselines."""
-    from exoabm.inference.score import score as scored
+    from exoabm.communication_inference.score import score as scored
 
     report = scored(
         truth,

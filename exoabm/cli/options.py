@@ -71,7 +71,7 @@ def changes_of(pairs: list[str] | None, engine: str | None) -> dict[str, str]:
 
 def overrides_of(pairs: list[str] | None) -> dict[str, str]:
     """Keys and values of ``--set``."""
-    from exoabm.scenario.changes import check_no_option
+    from exoabm.scenario.overrides import check_no_option
 
     overrides = {}
     for pair in pairs or []:
@@ -94,6 +94,6 @@ def check_grid_memory(loaded: LoadedScenario) -> None:
 
 def positive_hours(text: str | None) -> float | None:
     """Value of ``--hours`` in h; a number without unit is in hours."""
-    from exoabm.scenario.changes import model_time
+    from exoabm.scenario.overrides import model_time
 
     return None if text is None else model_time(text, "--hours")[0]

@@ -71,8 +71,8 @@ def run(
     loaded = load(scenario, set_, engine)
     check_grid_memory(loaded)
     from exoabm.api.runs import repeated
-    from exoabm.scenario.changes import model_time
-    from exoabm.streams import Streams
+    from exoabm.random_streams import Streams
+    from exoabm.scenario.overrides import model_time
 
     seed, duration, between = repeated(scenario, seed=seed, hours=positive_hours(hours))
     seed = Streams.from_entropy(seed).seed
@@ -83,7 +83,7 @@ def run(
     _check_folder(folder, overwrite)
     state_how_to_resume(folder, batch=False)
     with collector_paused():
-        from exoabm.plot.run_figure.process import DrawingProcess
+        from exoabm.plot.run_figure.drawing_process import DrawingProcess
         from exoabm.runs.execute import run_to_folder
         from exoabm.runs.measured_runtime import warning
 

@@ -33,12 +33,12 @@ from exoabm.cli.options import (
     positive_hours,
 )
 from exoabm.errors import InputError, command_line
-from exoabm.wording import counted
+from exoabm.text_formatting import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exoabm.batch.calibration.convergence import Convergence
+    from exoabm.batch.convergence import Convergence
 
 PANEL = "Scenarios"
 
@@ -126,10 +126,10 @@ def validate(
     duration = positive_hours(hours)
     if not converge and (readout or hours is not None):
         raise InputError("--readout and --hours are for validate --converge, which runs the scenario")
+    from exoabm.random_streams import Streams
     from exoabm.scenario.builder import blueprint, build_state, census
     from exoabm.scenario.step_accuracy import late_changes
     from exoabm.scenario.therapy_builder import has_treatment, make_protocol
-    from exoabm.streams import Streams
 
     plan = blueprint(loaded, seed=0)
     warnings = [*plan.warnings, *late_changes(loaded.scenario, float(loaded.scenario.clock.duration))]
@@ -138,7 +138,7 @@ def validate(
     cells = census(plan.types, plan.type_index)
     found = None
     if converge:
-        from exoabm.batch.calibration import convergence
+        from exoabm.batch import convergence
 
         with progress("Converging") as update:
             found = convergence.converge(

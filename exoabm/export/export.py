@@ -14,12 +14,12 @@ import pyarrow.csv
 import pyarrow.feather
 
 from exoabm.batch.execution.batch_folder import JOURNAL, verify
-from exoabm.batch.execution.row_files import ROWS, RUNS, SHARDS
-from exoabm.batch.execution.rows import PLAN
+from exoabm.batch.execution.plan import PLAN
+from exoabm.batch.execution.row_execution import ROWS, RUNS, SHARDS
 from exoabm.errors import InputError
 from exoabm.export.exported_run import ExportedRun, kind_of
 from exoabm.export.formats import RUN, TABLE_ENDINGS, format_of
-from exoabm.export.pairs import long_tables
+from exoabm.export.type_exchange_tables import long_tables
 from exoabm.manifest import MANIFEST, Fault, fault_list
 from exoabm.output.durable_files import (
     atomic_file,
@@ -104,8 +104,8 @@ def export_tables(
     """Write every table of a run, sweep or trial into ``to`` as csv, json (lines), arrow or numpy (npz).
 
     Other files (fields, graph, picture, JSON, the table of cells) are copied. Exchange between types
-    is also written as long tables; see ``export.pairs``. ``columns.json`` contains the meaning of
-    the columns. All of it is written, or nothing.
+    is also written as long tables; see ``export.type_exchange_tables``. ``columns.json`` contains the meaning
+    of the columns. All of it is written, or nothing.
 
     Parameters
     ----------

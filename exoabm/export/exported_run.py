@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from exoabm.batch.execution.rows import PLAN
+from exoabm.batch.execution.plan import PLAN
 from exoabm.errors import InputError
 from exoabm.export.formats import RUN, SWEEP, TRIAL
 from exoabm.readers.options import BYSTANDER
 from exoabm.scenario.builder import BYSTANDER_DIAMETER
 from exoabm.scenario.loader import load
 from exoabm.tables.declarations import TABLES
+from exoabm.tables.finished_run import Run
 from exoabm.tables.readouts import named
-from exoabm.tables.run_tables import Run
 
 if TYPE_CHECKING:
     from exoabm.scenario.loader import LoadedScenario

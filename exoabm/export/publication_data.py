@@ -15,7 +15,7 @@ from exoabm.plot.maps import Cells, Links, strongest
 from exoabm.plot.palette import OTHER, Looks
 from exoabm.scenario.builder import kinds_and_types
 from exoabm.state import OUTSIDE
-from exoabm.wording import counted, number, percent
+from exoabm.text_formatting import counted, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -27,15 +27,15 @@ from exoabm.export.publication_data import (
 )
 from exoabm.export.type_exchange import exchange_of, in_order, mean_and_half
 from exoabm.output.durable_files import atomic_file, check_new, writing_into
-from exoabm.plot.page import DPI, check_format, save, styled
+from exoabm.plot.figure_page import DPI, check_format, save, styled
 from exoabm.tables.readouts import named
-from exoabm.wording import number, percent
+from exoabm.text_formatting import number, percent
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from exoabm.export.type_exchange import RunWithEdges
-    from exoabm.plot.page import Page
+    from exoabm.plot.figure_page import Page
 
 MOST_PANELS = 12
 """Points or arms on one page."""
@@ -182,7 +182,7 @@ def _map(request: FigureRequest, run: RunWithEdges) -> Page:
 def time_figure(request: FigureRequest) -> Page:
     """Vesicles per cell of each type over time, or of one kind by all cells."""
     from exoabm.plot.curves import courses, curve_page, tidy, write_names
-    from exoabm.plot.page import scale_of
+    from exoabm.plot.figure_page import scale_of
 
     if request.measure == "captured":
         raise InputError("--measure captured: captures are not recorded over time; use taken_up or delivered")
@@ -219,7 +219,7 @@ def time_figure(request: FigureRequest) -> Page:
 def distance_figure(request: FigureRequest) -> Page:
     """Vesicles by the distance between donor and recipient."""
     from exoabm.plot.curves import bins_for, curve_page, distances, tidy, write_names
-    from exoabm.plot.page import scale_of
+    from exoabm.plot.figure_page import scale_of
 
     groups = with_runs(request)
     by_group = [[distances_of(request, run) for run in group.runs] for group in groups]

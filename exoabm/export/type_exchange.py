@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.analysis.communication_graph import UNKNOWN, AllCells, Edges
-from exoabm.batch.compare import read_arm
-from exoabm.batch.execution.row_files import RUNS, records
-from exoabm.batch.execution.rows import PLAN, Plan
+from exoabm.batch.comparison import read_arm
+from exoabm.batch.execution.plan import PLAN, Plan
+from exoabm.batch.execution.row_execution import RUNS, records
 from exoabm.batch.sweeps.summary import half_width, varied_keys
 from exoabm.batch.trials.design import KIND as TRIAL
 from exoabm.batch.trials.design import design_of, row_name

@@ -3,8 +3,8 @@
     ax = exoabm.plot.matrix(mean, donors, recipients, half=half, ax=ax)
 
 ``matrices``, ``networks``, ``maps``, ``curves``   figures
-``page``    sizes in mm and points, fonts, panels side by side over a caption, and files with the same bytes
-            each time; ``matrix_page`` and ``curve_page`` fill it
+``figure_page``   sizes in mm and points, fonts, panels side by side over a caption, and files with the same
+                  bytes each time; ``matrix_page`` and ``curve_page`` fill it
 
 All draw with Matplotlib's objects alone, no ``pyplot``, in the colors of ``plot.palette``. Matplotlib is
 loaded when something is drawn.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.plot.page import (
+from exoabm.plot.figure_page import (
     COLUMN,
     EDGE,
     PAGE,
@@ -22,7 +22,7 @@ from exoabm.plot.page import (
     text_width,
 )
 from exoabm.plot.scales import label_ticks
-from exoabm.wording import number
+from exoabm.text_formatting import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

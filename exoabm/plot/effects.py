@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from exoabm.plot.page import PAGE, Grid, Page, frame, save, styled
+from exoabm.plot.figure_page import PAGE, Grid, Page, frame, save, styled
 from exoabm.plot.palette import COOL, INK, MUTED, OTHER, PAPER, PLACES, RULE, WARM
 from exoabm.plot.scales import label_ticks
-from exoabm.wording import number
+from exoabm.text_formatting import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from exoabm.plot.page import (
+from exoabm.plot.figure_page import (
     COLUMN,
     EDGE,
     PAGE,
@@ -24,7 +24,7 @@ from exoabm.plot.page import (
 from exoabm.plot.palette import INK, PAPER
 from exoabm.plot.run_figure.tissue import tapers
 from exoabm.plot.scales import label_ticks
-from exoabm.wording import number
+from exoabm.text_formatting import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

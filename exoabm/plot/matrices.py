@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from exoabm.plot import palette
-from exoabm.plot.page import (
+from exoabm.plot.figure_page import (
     COLUMN,
     EDGE,
     LEAST,
@@ -28,7 +28,7 @@ from exoabm.plot.page import (
 )
 from exoabm.plot.palette import INK, MUTED, PAPER
 from exoabm.plot.scales import label_ticks
-from exoabm.wording import capitalized, number
+from exoabm.text_formatting import capitalized, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

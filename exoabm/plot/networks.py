@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.plot.page import (
+from exoabm.plot.figure_page import (
     COLUMN,
     EDGE,
     PAGE,

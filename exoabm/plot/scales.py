@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.wording import number, scientific
+from exoabm.text_formatting import number, scientific
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

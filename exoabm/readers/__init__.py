@@ -1,9 +1,9 @@
 """Tables of cells and of vesicle sizes as instruments and programs write them.
 
-``instruments``   the instruments and programs whose tables are recognized
-``file_formats``  the file formats of tables, by their first bytes
-``table``         named columns of one length, whatever the file format
-``cells``         ``read_cells``: from a path and options to positions, labels and ids
+``table_sources``  the instruments and programs whose tables are recognized
+``file_formats``   the file formats of tables, by their first bytes
+``table``          named columns of one length, whatever the file format
+``cell_table``     ``read_cells``: from a path and options to positions, labels and ids
 
 Ambiguities are not guessed: they are reported with the options that settle them. The package does not depend
 on models.

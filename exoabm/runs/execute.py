@@ -16,15 +16,15 @@ from exoabm.errors import InputError, NumericalError
 from exoabm.memory import keep_little_memory, return_memory
 from exoabm.model import ExosomeModel
 from exoabm.output import checkpoint
-from exoabm.output.cells import CellWriter, lineage_table
+from exoabm.output.cell_tables import CellWriter, lineage_table
 from exoabm.output.concentration_fields import FieldWriter
-from exoabm.output.events import EventWriter
+from exoabm.output.expected_events import EventWriter
 from exoabm.output.graphml import write_graphml
 from exoabm.output.metrics import body, fates
 from exoabm.output.metrics import measure as last_row
 from exoabm.output.recorder import part
 from exoabm.output.run_folder import BEFORE, CHECKPOINT, ResumableFolder, RunFolder
-from exoabm.output.vesicle_events import VesicleEventWriter
+from exoabm.output.single_vesicle_events import VesicleEventWriter
 from exoabm.plot.palette import Looks
 from exoabm.plot.run_figure import draw_preview
 from exoabm.plot.run_figure.layout import Readout
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from exoabm.analysis.communication_graph import Edges
     from exoabm.output.recorder import Observer
-    from exoabm.plot.run_figure.process import DrawingProcess
+    from exoabm.plot.run_figure.drawing_process import DrawingProcess
     from exoabm.scenario.loader import LoadedScenario
 
 
@@ -83,7 +83,7 @@ def run_to_folder(
 
     With ``checkpoint_every``, in s of model time, the work is kept in ``<out>.unfinished`` whatever stops it,
     and ``resume_run`` goes on from the last checkpoint. With ``keep_checkpoints`` the finished folder holds
-    them, and other runs can begin there (``runs.branches``).
+    them, and other runs can begin there (``runs.run_from_checkpoint``).
 
     Raises
     ------

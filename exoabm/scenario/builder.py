@@ -45,9 +45,9 @@ from exoabm.vesicle import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from exoabm.random_streams import Streams
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.schema import Scenario, Transport
-    from exoabm.streams import Streams
     from exoabm.transport.engine import Engine
 
 BYSTANDER_DIAMETER = 15.0

@@ -29,7 +29,7 @@ def domain_of(loaded: LoadedScenario, position: np.ndarray | None) -> Domain:
     table = loaded.scenario.domain
     voxel, thickness = float(table.voxel), float(table.thickness)
     if table.size == "fit":
-        from exoabm.readers.cells import GRID  # only a scenario with a table needs what reads one
+        from exoabm.readers.cell_table import GRID  # only a scenario with a table needs what reads one
 
         assert position is not None
         dim = 3 if np.ptp(position[:, 2]) > 0 else 2

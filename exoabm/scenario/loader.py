@@ -19,7 +19,7 @@ from exoabm.manifest import demand, listed
 from exoabm.output.run_folder import check_finished
 from exoabm.readers.file_formats import TABLES, fingerprint, is_table, refuse_other
 from exoabm.scenario import shipped as shipped
-from exoabm.scenario.changes import override, rows_of_change, texts_of
+from exoabm.scenario.overrides import override, rows_of_change, texts_of
 from exoabm.scenario.schema import Scenario
 from exoabm.scenario.schema_fields import cautions, plain_data
 from exoabm.scenario.validation import (
@@ -35,7 +35,7 @@ from exoabm.software import check_version
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from exoabm.scenario.changes import Changes
+    from exoabm.scenario.overrides import Changes
 
 MAX_BYTES = 1 << 20
 PATH_KEY = "layout.table"
@@ -141,7 +141,7 @@ class LoadedScenario:
         ----------
         changes : mapping
             Values by dotted key: texts, numbers in the unit of their parameter, pairs ``(number, "unit")``,
-            quantities of pint; see ``scenario.changes.text_of``.
+            quantities of pint; see ``scenario.overrides.text_of``.
 
         Raises
         ------

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError, Problem, ScenarioError, command_line
+from exoabm.random_streams import Purpose, Streams
 from exoabm.readers.options import TableOptions
 from exoabm.scenario import layouts
 from exoabm.scenario.region import Box, Region
 from exoabm.state import TableCells
-from exoabm.streams import Purpose, Streams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exoabm.cell_type import CellType
     from exoabm.domain import Domain
-    from exoabm.readers.cells import CellTable
+    from exoabm.readers.cell_table import CellTable
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.schema import Group, Scenario
 
@@ -61,7 +61,7 @@ class Placed:
 
     def check(self) -> None:
         """Refuse cells with the same position."""
-        from exoabm.readers.cells import check_distinct_positions
+        from exoabm.readers.cell_table import check_distinct_positions
 
         check_distinct_positions(self.table.name, self.table.positions, self.table.rows, self.table.images)
 
@@ -88,8 +88,8 @@ def table_options(loaded: LoadedScenario) -> TableOptions:
 
 def from_table(loaded: LoadedScenario) -> Placed:
     """The cells of the layout's table."""
+    from exoabm.readers.cell_table import read_cells
     from exoabm.readers.cell_types import map_labels
-    from exoabm.readers.cells import read_cells
 
     layout, path = loaded.scenario.layout, loaded.table_path()
     assert path is not None

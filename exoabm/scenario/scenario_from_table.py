@@ -15,7 +15,7 @@ from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import TABLE_SCENARIO, load, parse, scenario_of_table
 from exoabm.scenario.placement import from_table
 from exoabm.state import ANY_CELL, OUTSIDE
-from exoabm.wording import round_below
+from exoabm.text_formatting import round_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

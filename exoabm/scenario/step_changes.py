@@ -14,7 +14,7 @@ from exoabm.cells.uptake import change_rates
 from exoabm.errors import InputError, did_you_mean
 from exoabm.output import checkpoint
 from exoabm.scenario.builder import blueprint, build_state
-from exoabm.scenario.changes import literal, text_of
+from exoabm.scenario.overrides import literal, text_of
 from exoabm.scenario.schema_fields import quantities
 from exoabm.scenario.therapy_builder import make_protocol
 from exoabm.state import OUTSIDE, Resolution
@@ -22,9 +22,9 @@ from exoabm.state import OUTSIDE, Resolution
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from exoabm.random_streams import Streams
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.state import State
-    from exoabm.streams import Streams
     from exoabm.therapy.treatment_protocol import TreatmentProtocol
 
 OPEN = (

@@ -11,9 +11,9 @@ import numpy as np
 from exoabm.domain import SIDES
 from exoabm.errors import Problem, ScenarioError
 from exoabm.parameters.catalog import ORGANS
+from exoabm.random_streams import Purpose
 from exoabm.scenario.schema_fields import record_of
 from exoabm.scenario.schema_therapy import Separation
-from exoabm.streams import Purpose
 from exoabm.therapy.manufacturing import Process, SeparationStep
 from exoabm.therapy.pharmacokinetics import Body, Formulation, Immunity, Organ, extraction, pbpk_model
 from exoabm.therapy.treatment_protocol import (
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from exoabm.domain import Domain
+    from exoabm.random_streams import Streams
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.schema import Scenario
     from exoabm.scenario.schema_therapy import Dosing
     from exoabm.state import State
-    from exoabm.streams import Streams
     from exoabm.vesicle import VesicleKind
 
 SUBJECTS = 1 << 60

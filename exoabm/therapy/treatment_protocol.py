@@ -16,8 +16,8 @@ import numpy as np
 
 from exoabm.accounting.stage_records import Emissions
 from exoabm.domain import SIDES
+from exoabm.random_streams import Purpose
 from exoabm.state import DOSE, OUTSIDE, DoseState, TreatmentReadout
-from exoabm.streams import Purpose
 from exoabm.therapy.pharmacokinetics import DEPOT, LOST, PLASMA, TARGET, Form
 
 if TYPE_CHECKING:

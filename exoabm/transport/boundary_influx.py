@@ -11,7 +11,7 @@ import numpy as np
 from exoabm.domain import SIDES, Face
 from exoabm.kernels.medium import clearance
 from exoabm.kernels.membranes import membrane_distances, resolve_overlaps
-from exoabm.streams import Purpose
+from exoabm.random_streams import Purpose
 from exoabm.vesicle import KINDS, NON_CELL_ID, vesicle_names
 
 if TYPE_CHECKING:

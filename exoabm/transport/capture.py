@@ -15,7 +15,7 @@ from exoabm.kernels.medium import Medium, Outcomes, Particles, clearance
 from exoabm.kernels.membranes import Membranes, build_membranes, resolve_overlaps
 from exoabm.kernels.random import StepKey
 from exoabm.kernels.row_groups import choose_by_weight
-from exoabm.streams import Purpose
+from exoabm.random_streams import Purpose
 from exoabm.transport.boundary_influx import INSET, Influx, influx_into_space, influx_into_voxels
 from exoabm.transport.cell_grid_coupling import couple
 from exoabm.transport.grid_discretization import (

@@ -31,7 +31,7 @@ from exoabm.kernels.compartment_kinetics import (
 from exoabm.kernels.medium import CAPTURED, FREE, Outcomes
 from exoabm.kernels.row_groups import linked_lists, order_in_groups, rows_until
 from exoabm.kernels.uptake_rates import Occupancy
-from exoabm.streams import Purpose
+from exoabm.random_streams import Purpose
 from exoabm.transport.membrane_geometry import membrane_share
 from exoabm.vesicle import Status
 

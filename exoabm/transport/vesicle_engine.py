@@ -16,8 +16,8 @@ from exoabm.accounting.stage_records import Emissions, Sources, TransportResult
 from exoabm.domain import Face
 from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, Outcomes
 from exoabm.kernels.row_groups import count_pairs
+from exoabm.random_streams import Purpose
 from exoabm.state import RESERVOIR
-from exoabm.streams import Purpose
 from exoabm.tables.declarations import Event
 from exoabm.transport.boundary_influx import sizes
 from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture

@@ -17,8 +17,8 @@ from exoabm.cargo import Cargo, CargoClass
 from exoabm.cell_type import CellType, SecretionMode
 from exoabm.domain import Domain, Face
 from exoabm.errors import InputError
+from exoabm.random_streams import Streams
 from exoabm.state import RESERVOIR, Cells, Labels, Resolution, State, Trafficking
-from exoabm.streams import Streams
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.schema import check
 from exoabm.vesicle import DeliveryRoute, VesicleKind

@@ -11,7 +11,7 @@ import pytest
 
 import exoabm as xo
 from exoabm.errors import InputError, RunFailed, ScenarioError
-from exoabm.readers.cells import read_cells
+from exoabm.readers.cell_table import read_cells
 from exoabm.readers.options import AmbiguousTable
 from exoabm.tables.declarations import RUN_TABLES
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exoabm.batch.execution.rows import Plan, replicate_seeds, row_of
+from exoabm.batch.execution.plan import Plan, replicate_seeds, row_of
 from exoabm.scenario.loader import load
 
 RATE = "cell_type.donor.release_rate"

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from exoabm.batch.execution import row_files as files
+from exoabm.batch.execution import row_execution as files
 from exoabm.batch.execution.runner import run_rows
 from exoabm.batch.execution.workers import dask
 from exoabm.errors import InputError

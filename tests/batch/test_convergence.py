@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.batch.calibration import convergence
-from exoabm.batch.calibration.convergence import converge
+from exoabm.batch import convergence
+from exoabm.batch.convergence import converge
 from exoabm.errors import InputError
 from exoabm.scenario.loader import LoadedScenario, parse
 

@@ -15,7 +15,7 @@ import pytest
 from exoabm.batch.calibration.evaluation import factors_of
 from exoabm.batch.calibration.fit import RUNS, Fit, fit_series, write_fit
 from exoabm.batch.calibration.measurements import Diameters, Series, fit_diameters, read_table, series_of
-from exoabm.batch.execution.rows import replicate_seeds
+from exoabm.batch.execution.plan import replicate_seeds
 from exoabm.errors import InputError, RunFailed
 from exoabm.model import ExosomeModel
 from exoabm.output.metrics import measure

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from exoabm.batch.execution import row_files as files
-from exoabm.batch.execution.rows import Plan
+from exoabm.batch.execution import row_execution as files
+from exoabm.batch.execution.plan import Plan
 from exoabm.batch.execution.runner import is_batch, resume_rows, run_rows
 from exoabm.batch.sweeps.sweep import report
 from exoabm.errors import RunFailed

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from exoabm.batch.execution import row_files as files
+from exoabm.batch.execution import row_execution as files
 from exoabm.batch.execution.batch_folder import verify
-from exoabm.batch.execution.rows import Plan
+from exoabm.batch.execution.plan import Plan
 from exoabm.batch.execution.runner import Shard, resume_rows, run_rows
 from exoabm.batch.sweeps.summary import Summary
 from exoabm.batch.sweeps.sweep import report

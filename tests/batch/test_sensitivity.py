@@ -12,8 +12,8 @@ from exoabm.batch.calibration import sensitivity as module
 from exoabm.batch.calibration.evaluation import factors_of
 from exoabm.batch.calibration.sensitivity import Sensitivity, run_sensitivity
 from exoabm.batch.calibration.sensitivity_report import write_report
-from exoabm.batch.execution.row_files import records
-from exoabm.batch.execution.rows import Plan
+from exoabm.batch.execution.plan import Plan
+from exoabm.batch.execution.row_execution import records
 from exoabm.batch.execution.run_readouts import measure, possible
 from exoabm.batch.execution.workers import ThisProcess
 from exoabm.errors import ExoError, InputError, RunFailed

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from exoabm.batch.execution.rows import replicate_seeds
+from exoabm.batch.execution.plan import replicate_seeds
 from exoabm.batch.execution.runner import resume_rows, run_rows
 from exoabm.batch.sweeps.summary import Summary, Varied
 from exoabm.batch.sweeps.sweep import draw_means, duration_note, plan_sweep, report

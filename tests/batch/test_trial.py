@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import typer
 
-from exoabm.batch.execution.rows import Plan
+from exoabm.batch.execution.plan import Plan
 from exoabm.batch.execution.workers import local
 from exoabm.batch.trials.design import measure, plan_trial, take
 from exoabm.batch.trials.report import render

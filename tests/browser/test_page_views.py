@@ -21,7 +21,7 @@ from PIL import Image
 
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
-from exoabm.tables.run_tables import Run
+from exoabm.tables.finished_run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,11 +19,11 @@ from exoabm.export.export import export
 from exoabm.manifest import faults
 from exoabm.model import ExosomeModel
 from exoabm.output.checkpoint import snapshot
-from exoabm.runs.branches import start_of
 from exoabm.runs.execute import resume_run, run_to_folder
+from exoabm.runs.run_from_checkpoint import start_of
 from exoabm.scenario.loader import load, parse
 from exoabm.tables.declarations import BALANCE
-from exoabm.tables.run_tables import Run
+from exoabm.tables.finished_run import Run
 
 VESICLES = {"transport.engine": "vesicles"}
 

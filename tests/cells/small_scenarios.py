@@ -8,10 +8,10 @@ import numpy as np
 
 from exoabm import ExosomeModel
 from exoabm.cells.secretion import secrete
+from exoabm.random_streams import Streams
 from exoabm.scenario.builder import blueprint, build_state
 from exoabm.scenario.loader import parse
 from exoabm.state import State
-from exoabm.streams import Streams
 
 HEAD = """
 info = { title = "a test" }

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from exoabm.cells.turnover import apply_turnover, decide_fates
+from exoabm.random_streams import Streams
 from exoabm.scenario.builder import blueprint, build_state
 from exoabm.scenario.loader import parse
 from exoabm.state import State
-from exoabm.streams import Streams
 
 APART = 100.0
 HOUR = 3600.0

@@ -67,8 +67,8 @@ def test_persistent_motion_turns_slowly() -> None:
 
 def test_no_motility_no_motion_and_no_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     state = scattered(4, "")
-    monkeypatch.setattr("exoabm.streams.Streams.normal", None)
-    monkeypatch.setattr("exoabm.streams.Streams.uniform", None)
+    monkeypatch.setattr("exoabm.random_streams.Streams.normal", None)
+    monkeypatch.setattr("exoabm.random_streams.Streams.uniform", None)
     assert state.behaviors == ()
     assert move(state, 60.0) is None
 

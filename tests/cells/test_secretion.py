@@ -12,10 +12,10 @@ from exoabm.accounting.stage_records import Returning
 from exoabm.cells.agents import Cell
 from exoabm.cells.secretion import secrete
 from exoabm.errors import NumericalError
+from exoabm.random_streams import Streams
 from exoabm.scenario.builder import blueprint, build_state
 from exoabm.scenario.loader import parse
 from exoabm.state import State
-from exoabm.streams import Streams
 
 N = 20_000
 """Cells; the standard error of a variance is then 1 %."""

@@ -14,7 +14,7 @@ from crowded_tissue import FACES, crowd
 
 from exoabm import ExosomeModel
 from exoabm.benchmarks.agreement import along, compare, standard_errors
-from exoabm.streams import Streams
+from exoabm.random_streams import Streams
 
 RATE = 30_000
 """Vesicles released per donor and hour, for good counts in one run; uptake is linear."""

@@ -15,7 +15,7 @@ from exoabm import ExosomeModel
 from exoabm.cells import uptake
 from exoabm.kernels import compartment_kinetics, lattice_random_walk
 from exoabm.kernels import random as kernel
-from exoabm.streams import Purpose
+from exoabm.random_streams import Purpose
 from exoabm.transport import capture, receptor_binding
 
 ALL = -1
@@ -50,7 +50,9 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
 
     def caller() -> str:
         frame: Any = sys._getframe(2)
-        while frame.f_globals["__name__"] in ("exoabm.streams", __name__) or "<" in frame.f_code.co_name:
+        while (
+            frame.f_globals["__name__"] in ("exoabm.random_streams", __name__) or "<" in frame.f_code.co_name
+        ):
             frame = frame.f_back
         return frame.f_code.co_name
 

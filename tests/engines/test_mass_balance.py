@@ -14,7 +14,7 @@ from worlds import world
 from exoabm import ExosomeModel
 from exoabm.accounting.mass_balance import PLACES
 from exoabm.errors import NumericalError
-from exoabm.output.vesicle_events import VesicleEventWriter
+from exoabm.output.single_vesicle_events import VesicleEventWriter
 from exoabm.tables.declarations import COUNTED
 from exoabm.vesicle import Status, vesicle_ids
 

@@ -54,7 +54,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Export
         if name not in made:
             loaded = load(str(cells), SHORT | VARIANTS[name])
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("exoabm.output.vesicle_events.GROUP", 1000)  # several row groups
+                patch.setattr("exoabm.output.single_vesicle_events.GROUP", 1000)  # several row groups
                 made[name] = ExportedRun(run_to_folder(loaded, home / name, seed=1, hours=1).folder)
         return made[name]
 

@@ -1,7 +1,7 @@
 """What other programs read in a file must be what the run's own tables say: values, places and directions.
 
 Every check takes a run folder and a file that was exported from it, and needs nothing of exoabm, so that it
-also runs where only the other program is installed; see ``benchmarks/readers.sh``:
+also runs where only the other program is installed; see ``benchmarks/open_exports.sh``:
 
     python readers.py NAME RUN FILE
 """

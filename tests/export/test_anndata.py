@@ -9,7 +9,7 @@ import pytest
 
 from exoabm.export.export import export_format
 from exoabm.export.formats import format_of
-from exoabm.readers.cells import read_cells
+from exoabm.readers.cell_table import read_cells
 from exoabm.readers.options import TableOptions
 
 ENCODINGS = {

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from exoabm.batch.execution.rows import Plan
+from exoabm.batch.execution.plan import Plan
 from exoabm.errors import InputError
 from exoabm.export.type_exchange import RunWithEdges, exchange_of, in_order, mean_and_half
 from tests.batch.conftest import small_plan

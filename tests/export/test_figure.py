@@ -19,7 +19,7 @@ from exoabm.export.publication_figures import draw_figure
 from exoabm.export.type_exchange import exchange_of
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
-from exoabm.wording import number
+from exoabm.text_formatting import number
 from tests.batch.two_vesicle_types import RATE
 from tests.conftest import Command
 

@@ -19,7 +19,7 @@ from exoabm.export.graphs import _declared, write_gexf
 from exoabm.readers.text_table import Text, is_physicell, read_physicell
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import load
-from exoabm.tables import run_tables
+from exoabm.tables import finished_run
 
 Edges = dict[tuple[str, str], float]
 
@@ -127,7 +127,7 @@ def test_a_graph_is_not_changed_by_its_export_and_a_damaged_one_is_named_with_th
     write_gexf(one, tmp_path / "a.gexf")
     assert dict(one.communication.nodes(data=True)) == dict(other.communication.nodes(data=True))
     (tmp_path / "communication.graphml").write_text("<graphml><graph>")
-    monkeypatch.setattr(run_tables, "demand", lambda *_: None)
+    monkeypatch.setattr(finished_run, "demand", lambda *_: None)
     del other.communication
     other.folder = tmp_path
     with pytest.raises(InputError, match="ParseError: no element found: line 1"):

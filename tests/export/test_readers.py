@@ -1,6 +1,6 @@
 """Every export is opened by a program that is not ours, where that is installed.
 
-``benchmarks/readers.sh`` installs all of them and does the same; the formats' own tests need none.
+``benchmarks/open_exports.sh`` installs all of them and does the same; the formats' own tests need none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EXPORTS = {
 @pytest.mark.parametrize("run", ["continuum", "living", "types"])
 @pytest.mark.parametrize("name", readers.CHECKS)
 def test_another_program_reads_what_the_run_says(finished, tmp_path, name, run) -> None:
-    pytest.importorskip(name, reason=f"{name} is not installed; benchmarks/readers.sh does this with it")
+    pytest.importorskip(name, reason=f"{name} is not installed; benchmarks/open_exports.sh does this with it")
     folder = finished(run).folder
     if name == "xarray":
         readers.xarray(folder, folder / "fields.zarr")

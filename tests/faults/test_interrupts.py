@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from exoabm.batch.execution.row_files import ROWS
-from exoabm.batch.execution.rows import Plan, row_of
+from exoabm.batch.execution.plan import Plan, row_of
+from exoabm.batch.execution.row_execution import ROWS
 from exoabm.batch.execution.runner import is_batch, run_rows
 from exoabm.benchmarks import whole_runs
 from exoabm.output import durable_files, run_folder

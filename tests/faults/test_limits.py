@@ -13,7 +13,7 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.errors import NumericalError, ResourceError, RunFailed
 from exoabm.scenario.loader import parse
-from exoabm.tables.run_tables import Run
+from exoabm.tables.finished_run import Run
 
 BODY = """
 info = { title = "growth" }

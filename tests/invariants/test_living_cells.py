@@ -16,11 +16,11 @@ from exoabm import ExosomeModel
 from exoabm.analysis.communication import summary
 from exoabm.errors import InputError, ResourceError
 from exoabm.output import checkpoint
-from exoabm.output.cells import lineage_table
+from exoabm.output.cell_tables import lineage_table
+from exoabm.random_streams import Purpose
 from exoabm.runs.execute import resume_run, run_to_folder
 from exoabm.scenario.loader import LoadedScenario, parse
-from exoabm.streams import Purpose
-from exoabm.tables.run_tables import Run
+from exoabm.tables.finished_run import Run
 from exoabm.transport import boundary_resistance as mirrors
 from exoabm.transport import boundary_resistance as openings
 from exoabm.transport import boundary_stencil as beside

@@ -12,7 +12,7 @@ from mesa_models import SMALL, Counting, Curious, bits, same
 import exoabm as xo
 from exoabm._mesa import BaseAgent
 from exoabm.errors import InputError
-from exoabm.output.cells import lineage_table
+from exoabm.output.cell_tables import lineage_table
 
 MORTAL = SMALL | {"cell_type.donor.death_rate": "0 / h"}
 

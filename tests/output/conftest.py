@@ -15,6 +15,6 @@ def small_groups() -> Iterator[None]:
     """Small row groups, and no time for pictures."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tables, "ROWS_PER_GROUP", GROUP)
-        patch.setattr("exoabm.output.vesicle_events.GROUP", GROUP)
+        patch.setattr("exoabm.output.single_vesicle_events.GROUP", GROUP)
         patch.setattr("exoabm.runs.execute.draw_preview", lambda *_, **__: None)
         yield

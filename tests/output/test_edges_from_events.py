@@ -16,7 +16,7 @@ from exoabm.analysis.communication_graph import COUNTS
 from exoabm.errors import InputError
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, parse
-from exoabm.tables.run_tables import Run
+from exoabm.tables.finished_run import Run
 
 RELAYS = {
     "transport.engine": "vesicles",
@@ -31,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An hour of the tissue, with relays, delivery and bursts, in several row groups."""
     out = tmp_path_factory.mktemp("rebuild") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("exoabm.output.vesicle_events.GROUP", 600)
+        patch.setattr("exoabm.output.single_vesicle_events.GROUP", 600)
         run_to_folder(load("tissue", RELAYS), out, seed=1, hours=1)
     assert pq.ParquetFile(out / "events.parquet").num_row_groups > 10
     return out

@@ -18,9 +18,9 @@ import zarr
 from exoabm import ExosomeModel
 from exoabm.accounting.mass_balance import PLACES
 from exoabm.analysis.communication import PER_ML
-from exoabm.output.cells import CellWriter
+from exoabm.output.cell_tables import CellWriter
 from exoabm.output.concentration_fields import FieldWriter
-from exoabm.output.events import EventWriter
+from exoabm.output.expected_events import EventWriter
 from exoabm.state import RESERVOIR
 from exoabm.tables.parquet import TableWriter
 

@@ -26,7 +26,9 @@ SOURCES = {
     "scenarios": "exoabm/scenarios",
     "viz": "exoabm/viz",
 }
-BESIDE = {"mutation", "mutation.md", "scaling.md", "readers.sh", "pictures", "benchmarks/inference"}
+BESIDE = {
+    "mutation", "mutation.md", "scaling.md", "open_exports.sh", "pictures", "benchmarks/communication_inference",
+}  # fmt: skip
 """Of the repository alone, not of the package."""
 LAZY = ("dask", "distributed", "matplotlib", "mesa", "pandas", "SALib", "solara")
 ROOMS = "batch benchmarks cells kernels output parameters scenario scenarios transport viz".split()

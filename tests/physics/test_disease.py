@@ -10,10 +10,10 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.cells.cargo_pools import metabolize
+from exoabm.random_streams import Streams
 from exoabm.scenario.builder import blueprint, build_state
 from exoabm.scenario.loader import parse
 from exoabm.state import State
-from exoabm.streams import Streams
 
 CELLS = """
 info = {{ title = "seeds" }}

@@ -7,7 +7,7 @@ import pytest
 from worlds import world
 
 from exoabm.parameters.catalog import stokes_einstein
-from exoabm.streams import Purpose
+from exoabm.random_streams import Purpose
 
 
 def diffusivity(diameter: float, gsd: float) -> float:

@@ -15,12 +15,12 @@ from exoabm import plot
 from exoabm.errors import InputError
 from exoabm.plot.curves import curve_page, tidy, write_names
 from exoabm.plot.effects import label_points
+from exoabm.plot.figure_page import Page, styled
 from exoabm.plot.maps import Cells, Links, map_page
 from exoabm.plot.matrices import Panel, matrix_page
 from exoabm.plot.networks import ring_page
-from exoabm.plot.page import Page, styled
 from exoabm.plot.scales import label_ticks
-from exoabm.wording import MINUS
+from exoabm.text_formatting import MINUS
 
 LONG = "a_cell_type_whose_name_has_very_many_letters"
 NAMES = [LONG, "tumor", "CD8-T-cell", "B", "macrophage_M1", "macrophage_M2", *(f"type_{i}" for i in range(6))]

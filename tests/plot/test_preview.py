@@ -23,7 +23,7 @@ from exoabm.plot.palette import Role
 from exoabm.plot.run_figure import DPI, build_figure, draw_preview
 from exoabm.plot.run_figure.layout import Readout
 from exoabm.plot.run_figure.tissue import tapers
-from exoabm.wording import number
+from exoabm.text_formatting import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable

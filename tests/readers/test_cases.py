@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from exoabm.errors import InputError
-from exoabm.readers.cells import check_distinct_positions, plausibility_warnings, read_cells
+from exoabm.readers.cell_table import check_distinct_positions, plausibility_warnings, read_cells
 from exoabm.readers.options import AmbiguousTable, TableOptions
 
 CASES = Path(__file__).parent / "cases"

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 DAMAGE = """
 import sys
 from exoabm.errors import InputError
-from exoabm.readers.cells import read_cells as read_table
+from exoabm.readers.cell_table import read_cells as read_table
 path = sys.argv[1]
 good = open(path, "rb").read()
 for at in range(len(good)):

@@ -44,7 +44,7 @@ def test_a_table_is_run_in_tissue_and_leads_back_to_its_cells(tmp_path):
 
 
 def test_daughters_have_no_row_in_the_table():
-    from exoabm.output.cells import cell_columns
+    from exoabm.output.cell_tables import cell_columns
 
     model = ExosomeModel(load(CASES / "mixed/03-float-codes/cells.csv", {"layout.unmapped": "bystander"}))
     model.state.cells.birth_id[-1] = 17  # born later

@@ -9,7 +9,7 @@ import zarr
 
 import exoabm as xo
 from exoabm.errors import InputError
-from exoabm.readers.cells import read_cells
+from exoabm.readers.cell_table import read_cells
 from exoabm.readers.file_formats import fingerprint
 from exoabm.readers.options import AmbiguousTable, TableOptions
 from exoabm.scenario.loader import load

@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 
 from exoabm.errors import InputError
-from exoabm.readers.cells import read_cells
+from exoabm.readers.cell_table import read_cells
 from exoabm.readers.options import TableOptions
 
 ROWS = "1,2,tumor\n30,4,stroma\n"

@@ -13,12 +13,12 @@ import tomli_w
 
 from exoabm.domain import Face
 from exoabm.errors import InputError, ScenarioError
+from exoabm.random_streams import Streams
 from exoabm.scenario.builder import Blueprint, blueprint, build_state, census
 from exoabm.scenario.loader import load, parse, shipped
 from exoabm.scenario.schema_fields import without_effect
 from exoabm.scenario.step_accuracy import interval_warnings, late_changes
 from exoabm.state import RESERVOIR, Resolution
-from exoabm.streams import Streams
 
 
 def plan(name: str = "signaling", seed: int = 1, **pairs: object) -> Blueprint:

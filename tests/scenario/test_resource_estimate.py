@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from exoabm.errors import ResourceError
-from exoabm.output import vesicle_events
+from exoabm.output import single_vesicle_events
 from exoabm.scenario.builder import Blueprint, blueprint
 from exoabm.scenario.loader import load, parse, shipped
 from exoabm.scenario.resource_estimate import (
@@ -139,4 +139,4 @@ def test_cells_that_divide_are_counted_as_they_grow() -> None:
 
 
 def test_the_estimate_counts_as_many_waiting_events_as_the_writer_keeps() -> None:
-    assert EVENTS_PER_GROUP == vesicle_events.GROUP
+    assert EVENTS_PER_GROUP == single_vesicle_events.GROUP

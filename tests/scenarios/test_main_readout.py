@@ -10,7 +10,7 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.batch.calibration.evaluation import factors_of
 from exoabm.batch.calibration.sensitivity import run_sensitivity
-from exoabm.batch.compare import compare
+from exoabm.batch.comparison import compare
 from exoabm.batch.execution.runner import run_rows
 from exoabm.batch.sweeps.summary import headline
 from exoabm.batch.sweeps.sweep import plan_sweep, report

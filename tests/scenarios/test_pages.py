@@ -23,7 +23,7 @@ from exoabm.output.metrics import measure
 from exoabm.parameters import references
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load, shipped
-from exoabm.tables.run_tables import Run
+from exoabm.tables.finished_run import Run
 
 ROOT = Path(__file__).parents[2]
 PAGES = {name: path.with_suffix(".md") for name, path in shipped().items()}

@@ -13,7 +13,7 @@ import zarr
 
 from exoabm import ExosomeModel, open_run
 from exoabm.analysis.communication import cargo_table
-from exoabm.output.cells import cell_columns
+from exoabm.output.cell_tables import cell_columns
 from exoabm.output.concentration_fields import FieldWriter
 from exoabm.output.metrics import measure
 from exoabm.runs.execute import run_to_folder

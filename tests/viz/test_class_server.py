@@ -19,7 +19,7 @@ import psutil
 import pytest
 from anyio.to_thread import run_sync
 
-from exoabm.benchmarks.class_load import Client, ServerProcess, ages, cookies_of, until
+from exoabm.benchmarks.classroom_load import Client, ServerProcess, ages, cookies_of, until
 from exoabm.errors import ResourceError
 from exoabm.viz.server import classroom
 from exoabm.viz.server.access_control import SocketFilter, content_of

@@ -20,7 +20,7 @@ from exoabm.manifest import faults
 from exoabm.output.run_folder import FILES
 from exoabm.plot.palette import Looks
 from exoabm.scenario.loader import load, parse
-from exoabm.tables.run_tables import Run
+from exoabm.tables.finished_run import Run
 from exoabm.viz.results import files
 from exoabm.viz.results.communication_data import CommunicationData
 from exoabm.viz.server.film import FRAMES, LEAST_WIDTH, ROW, decode, gif

@@ -11,6 +11,7 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.scenario.builder import blueprint
+from exoabm.text_formatting import number as in_page
 from exoabm.viz.drawings.lesson_instruments import INSTRUMENTS
 from exoabm.viz.results.text_summary import drawn_class
 from exoabm.viz.server.frames import loaded_deliveries
@@ -18,7 +19,6 @@ from exoabm.viz.server.limits import LIMITS
 from exoabm.viz.teaching.lesson import LESSONS, Verdict, evaluate, read_number, runs_of
 from exoabm.viz.teaching.measures import accounts, outcome, received, spread
 from exoabm.viz.teaching.sheets import contained, key_values
-from exoabm.wording import number as in_page
 
 pytestmark = pytest.mark.slow
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import solara
 
 from exoabm.errors import ExoError, InputError
+from exoabm.text_formatting import number
 from exoabm.viz.components.canvas import Curves
 from exoabm.viz.components.paired_runs import PairedRuns
 from exoabm.viz.components.widgets import Button, ControlsWidget, html
 from exoabm.viz.results.charts import chart_of
 from exoabm.viz.results.text_summary import told
 from exoabm.viz.setup import first_setup, intro_of, judged
-from exoabm.wording import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

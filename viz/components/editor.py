@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import solara
 
 from exoabm.errors import InputError
+from exoabm.text_formatting import spaced
 from exoabm.viz.components.widgets import EditorWidget
 from exoabm.viz.draft import NAME, Draft
 from exoabm.viz.draft_fields import TABLES, effect_of, effects_for, fields, signals
 from exoabm.viz.parameter_controls import UNITS, description
-from exoabm.wording import spaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,6 +11,7 @@ import solara
 from exoabm.errors import ExoError, visible
 from exoabm.readers.cell_types import PLACEHOLDER
 from exoabm.readers.options import BYSTANDER, AmbiguousTable
+from exoabm.text_formatting import spaced
 from exoabm.viz.components.communication import RunView
 from exoabm.viz.components.widgets import (
     AnswerWidget,
@@ -35,7 +36,6 @@ from exoabm.viz.server.uploads import (
     read_table_upload,
 )
 from exoabm.viz.setup import encode
-from exoabm.wording import spaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,6 +10,7 @@ import solara
 from exoabm.errors import ExoError, InputError
 from exoabm.output.metrics import measure
 from exoabm.scenario.builder import blueprint
+from exoabm.text_formatting import number
 from exoabm.viz.components.canvas import Canvas
 from exoabm.viz.components.widgets import AnswerWidget, Button, ChoiceWidget, PlotWidget, html
 from exoabm.viz.parameter_controls import SHARES, Control, controls_of
@@ -19,7 +20,6 @@ from exoabm.viz.results.text_summary import PREPARING, run_summary, told
 from exoabm.viz.server.frames import Scale
 from exoabm.viz.server.session import SPEEDS, Session
 from exoabm.viz.setup import intro_of
-from exoabm.wording import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.plot.scales import linear, logarithmic, ticks
+from exoabm.text_formatting import number, power_of_ten
 from exoabm.viz.drawings.svg import PAGE, WIDTH, arrow, drawing, frame, grid, label, line, mark, message, tag
 from exoabm.viz.drawings.type_views import chord, chord_words, heatmap, heatmap_words, type_numbers
 from exoabm.viz.results.text_summary import ORIGINS, told
-from exoabm.wording import number, power_of_ten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

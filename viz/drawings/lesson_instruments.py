@@ -11,11 +11,11 @@ import numpy as np
 from exoabm.analysis.communication import PER_ML, distance_profile
 from exoabm.plot.palette import Looks
 from exoabm.plot.scales import linear, logarithmic, ticks
+from exoabm.text_formatting import number, power_of_ten
 from exoabm.viz.drawings.communication_views import VIEWS
 from exoabm.viz.drawings.svg import PAGE, WIDTH, drawing, grid, label, line, message, tag
 from exoabm.viz.results.communication_data import CommunicationData
 from exoabm.viz.teaching.measures import mean_square_distance, network, received
-from exoabm.wording import number, power_of_ten
 
 if TYPE_CHECKING:
     from collections.abc import Callable

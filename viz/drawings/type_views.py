@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exoabm.text_formatting import number, shorten
 from exoabm.viz.drawings.svg import PAGE, WIDTH, drawing, label, mark, message, polar, ribbon, ring, tag
 from exoabm.viz.results.communication_data import named
-from exoabm.wording import number, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

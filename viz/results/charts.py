@@ -12,6 +12,7 @@ from exoabm.domain import Face
 from exoabm.output.metrics import measure
 from exoabm.plot.palette import COOL, MUTED, OTHER, PLACES, WARM, Style, rgb, to_hex
 from exoabm.tables.readouts import named, parse
+from exoabm.text_formatting import capitalized, spaced
 from exoabm.vesicle import OPENED, cargo_names, words_for
 from exoabm.viz.results.text_summary import (
     common_name,
@@ -19,7 +20,6 @@ from exoabm.viz.results.text_summary import (
     present_classes,
     present_kinds,
 )
-from exoabm.wording import capitalized, spaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

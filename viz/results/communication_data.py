@@ -23,7 +23,8 @@ from exoabm.plot import palette
 from exoabm.plot.palette import Looks
 from exoabm.state import RESERVOIR
 from exoabm.tables.declarations import TABLES
-from exoabm.tables.run_tables import Run
+from exoabm.tables.finished_run import Run
+from exoabm.text_formatting import number, spaced
 from exoabm.vesicle import OPENED, words_for
 from exoabm.viz.results.text_summary import drawn_class, present_classes, told
 from exoabm.viz.results.tissue import (
@@ -37,7 +38,6 @@ from exoabm.viz.results.tissue import (
     space_of,
     words_of,
 )
-from exoabm.wording import number, spaced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,10 +13,10 @@ import numpy as np
 
 from exoabm.analysis.communication_graph import UNKNOWN, all_cells, copies_delivered, edges_of
 from exoabm.cargo import CargoClass
-from exoabm.output.cells import over_lives
+from exoabm.output.cell_tables import over_lives
 from exoabm.state import OUTSIDE, Resolution
+from exoabm.text_formatting import spaced
 from exoabm.vesicle import OPENED, PARTICLES, cargo_names, words_for
-from exoabm.wording import spaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

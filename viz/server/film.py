@@ -11,8 +11,8 @@ import numpy as np
 
 from exoabm.errors import InputError
 from exoabm.plot import palette
+from exoabm.text_formatting import round_below, spaced
 from exoabm.viz.server.frames import HEADER, header
-from exoabm.wording import round_below, spaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

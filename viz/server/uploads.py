@@ -1,6 +1,6 @@
 """What a reader brings: a table of cells, a finished run folder. Capped, checked, kept apart, never trusted.
 
-A table is read by ``readers.cells`` and stands in the scenario *tissue* in place of its own; each label of
+A table is read by ``readers.cell_table`` and stands in the scenario *tissue* in place of its own; each label of
 the table is given a cell type. A run folder comes as a zip archive, of which only the files that a run folder
 has are unpacked, and no more of each than it says that it is long.
 """
@@ -24,12 +24,12 @@ import pyarrow.compute as pc
 from exoabm.errors import InputError, command_line, set_options, visible
 from exoabm.manifest import MANIFEST, fault_list, faults
 from exoabm.readers.binary_table import UNPACKED, read_flat
+from exoabm.readers.cell_table import check_distinct_positions, read_cells
 from exoabm.readers.cell_types import map_labels, toml_key
-from exoabm.readers.cells import check_distinct_positions, read_cells
 from exoabm.readers.options import BYSTANDER, TableOptions
 from exoabm.scenario.loader import TABLE_SCENARIO, LoadedScenario, parse, scenario_of_table, shipped
 from exoabm.tables.declarations import METRICS
-from exoabm.tables.run_tables import Run
+from exoabm.tables.finished_run import Run
 from exoabm.viz.results.charts import column_labels, default_column
 from exoabm.viz.results.communication_data import CommunicationData
 from exoabm.viz.results.tissue import Cells, cells_of, read_about, scenario_of
@@ -179,7 +179,7 @@ def read_table_upload(
     Raises
     ------
     Unanswered
-        If the table leaves something open, as ``readers.cells`` has it.
+        If the table leaves something open, as ``readers.cell_table`` has it.
     InputError
         Naming the file, the column and the row.
     """

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from exoabm.text_formatting import capitalized, number
 from exoabm.viz.results.text_summary import told
 from exoabm.viz.setup import Data, Text, answer_of, first_setup, judged
 from exoabm.viz.teaching.measures import MEASURES
-from exoabm.wording import capitalized, number
 
 if TYPE_CHECKING:
     from exoabm.model import ExosomeModel

@@ -15,8 +15,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exoabm.text_formatting import number
 from exoabm.viz.teaching.lesson import LESSONS, Lesson, Step, evaluate, runs_of
-from exoabm.wording import number
 
 if TYPE_CHECKING:
     from exoabm.model import ExosomeModel

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.batch.execution import row_files as files
-from exoabm.batch.execution.rows import Plan, replicate_seeds, row_of, seconds_of_row
+from exoabm.batch.execution import row_execution as files
+from exoabm.batch.execution.plan import Plan, replicate_seeds, row_of, seconds_of_row
 from exoabm.batch.execution.run_readouts import possible
 from exoabm.batch.execution.runner import run_or_resume
-from exoabm.batch.sweeps.designs import Axis, read_axis
+from exoabm.batch.sweeps.sweep_points import Axis, read_axis
 from exoabm.errors import InputError, RunFailed, did_you_mean
 from exoabm.model import ExosomeModel
 from exoabm.output.durable_files import disk_message
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from exoabm.batch.execution.rows import Row
+    from exoabm.batch.execution.plan import Row
     from exoabm.batch.execution.run_readouts import Readouts
     from exoabm.batch.execution.workers import Workers
     from exoabm.parameters import Quantity

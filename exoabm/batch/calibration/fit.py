@@ -34,15 +34,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.batch.calibration.evaluation import reporting
-from exoabm.batch.execution import row_files as files
-from exoabm.batch.execution.rows import Plan, replicate_seeds, row_of, seconds_of_row
+from exoabm.batch.execution import row_execution as files
+from exoabm.batch.execution.plan import Plan, replicate_seeds, row_of, seconds_of_row
 from exoabm.batch.execution.run_readouts import possible
 from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.execution.workers import ThisProcess, kept
 from exoabm.errors import InputError, RunFailed, whole_number
 from exoabm.model import ExosomeModel
 from exoabm.output.durable_files import write_json, write_whole
-from exoabm.plot.page import frame, save_png, titled_panels
+from exoabm.plot.figure_page import frame, save_png, titled_panels
 from exoabm.plot.palette import COOL, INK, WARM
 from exoabm.scenario.loader import LoadedScenario
 from exoabm.tables.readouts import resolve

@@ -22,7 +22,7 @@ from exoabm.parameters import CATALOG
 from exoabm.readers.file_formats import open_sheet
 from exoabm.readers.options import COMMA, NUMBER, TableOptions, decimal_comma, quoted
 from exoabm.readers.table import texts_of
-from exoabm.tables.run_tables import Run
+from exoabm.tables.finished_run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

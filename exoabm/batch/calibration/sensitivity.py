@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.batch.calibration.evaluation import NOISE_RUNS, Evaluation, silent
-from exoabm.batch.execution.rows import seconds_of_row
+from exoabm.batch.execution.plan import seconds_of_row
 from exoabm.batch.execution.workers import ThisProcess
 from exoabm.errors import InputError, NumericalError, whole_number
 from exoabm.tables.readouts import named

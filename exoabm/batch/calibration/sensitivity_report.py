@@ -9,7 +9,7 @@ import numpy as np
 
 from exoabm.batch.calibration.evaluation import reporting
 from exoabm.output.durable_files import write_json
-from exoabm.plot.page import save_png
+from exoabm.plot.figure_page import save_png
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 
 if TYPE_CHECKING:

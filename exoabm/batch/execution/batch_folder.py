@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from exoabm.batch.execution.row_files import ROWS, RUNS, SHARDS, chunk_path, read_chunk
-from exoabm.batch.execution.rows import PLAN, Plan
+from exoabm.batch.execution.plan import PLAN, Plan
+from exoabm.batch.execution.row_execution import ROWS, RUNS, SHARDS, chunk_path, read_chunk
 from exoabm.errors import InputError
 from exoabm.manifest import MANIFEST, Fault, faults, inside, listed
 from exoabm.manifest import write as write_manifest
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from exoabm.batch.execution.row_files import Written
+    from exoabm.batch.execution.row_execution import Written
 
 
 JOURNAL = "journal.sqlite"

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exoabm.batch.execution import row_files as files
+from exoabm.batch.execution import row_execution as files
 from exoabm.batch.execution.batch_folder import PLOTS, Journal, faults_of_reports, foreign, look
-from exoabm.batch.execution.rows import PLAN, Plan
+from exoabm.batch.execution.plan import PLAN, Plan
 from exoabm.batch.execution.workers import ThisProcess
 from exoabm.errors import ANOTHER_PLACE, ExoError, InputError, MixedVersions, RunFailed, command_line
 from exoabm.interrupts import signals_held
@@ -30,7 +30,7 @@ from exoabm.software import drift
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-    from exoabm.batch.execution.row_files import Written
+    from exoabm.batch.execution.row_execution import Written
     from exoabm.batch.execution.workers import Workers
 
     Progress = Callable[[int, int], object]

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.batch.execution.row_files import records
+from exoabm.batch.execution.row_execution import records
 from exoabm.errors import InputError
 from exoabm.output.durable_files import atomic_file
 from exoabm.parameters.catalog import Quantity
 from exoabm.parameters.units import to_internal
 from exoabm.scenario.schema_fields import entries
 from exoabm.tables.readouts import KEYS, parse
-from exoabm.wording import counted
+from exoabm.text_formatting import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
 
-    from exoabm.batch.execution.rows import Overrides, Plan
+    from exoabm.batch.execution.plan import Overrides, Plan
 
 RESULTS = "results.parquet"
 SUMMARY = "summary.parquet"

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.batch.execution.batch_folder import PLOTS, seal_batch
-from exoabm.batch.execution.rows import Plan, digest, replicate_seeds, row_of, seconds_of_row
+from exoabm.batch.execution.plan import Plan, digest, replicate_seeds, row_of, seconds_of_row
 from exoabm.batch.execution.runner import disk_trouble
-from exoabm.batch.sweeps.designs import points, read_axis
 from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, headline, write_results
+from exoabm.batch.sweeps.sweep_points import points, read_axis
 from exoabm.errors import InputError, ResourceError, whole_number
 from exoabm.output.durable_files import write_json
-from exoabm.plot.page import frame, save_png, titled_panels
+from exoabm.plot.figure_page import frame, save_png, titled_panels
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
 from exoabm.plot.scales import label_ticks, tick_text
 from exoabm.scenario.resource_estimate import gib
 from exoabm.tables.readouts import KEYS, parse
-from exoabm.wording import counted, number, words_of_key
+from exoabm.text_formatting import counted, number, words_of_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from exoabm.batch.execution.rows import Keep
+    from exoabm.batch.execution.plan import Keep
     from exoabm.batch.execution.runner import Outcome
-    from exoabm.batch.sweeps.designs import Axis
     from exoabm.batch.sweeps.summary import Summary, Value, Varied
+    from exoabm.batch.sweeps.sweep_points import Axis
     from exoabm.scenario.loader import LoadedScenario
 
 LARGEST_REPLICATES = 100_000
@@ -66,7 +66,7 @@ def plan_sweep(
     ----------
     loaded : LoadedScenario
     vary : sequence of str
-        As ``designs.read_axis`` reads them.
+        As ``sweep_points.read_axis`` reads them.
     source : str or Path, optional
         Source of the scenario.
     design : str
@@ -261,7 +261,7 @@ def _panel(axes: Axes, summary: Summary, varied: Varied, name: str) -> None:
 
 def draw_means(ax: Axes, summary: Summary, varied: Varied, name: str) -> Axes:
     """Draw means with intervals of a readout against a varied key, a line per combination of the others."""
-    from exoabm.plot.page import darker, hues, rule
+    from exoabm.plot.figure_page import darker, hues, rule
 
     column = summary.readouts.index(name)
     others = [each for each in summary.varied if each.key != varied.key]

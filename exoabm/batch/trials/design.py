@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.execution.rows import Plan, Row, seconds_of_row
+from exoabm.batch.execution.plan import Plan, Row, seconds_of_row
 from exoabm.batch.execution.run_readouts import possible
 from exoabm.errors import InputError, did_you_mean, whole_number
 from exoabm.model import ExosomeModel
 from exoabm.parameters.catalog import Quantity
+from exoabm.random_streams import Purpose, Streams
 from exoabm.scenario.loader import shipped
 from exoabm.scenario.schema_fields import quantities
 from exoabm.scenario.therapy_builder import spread
-from exoabm.streams import Purpose, Streams
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

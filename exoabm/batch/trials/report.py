@@ -34,7 +34,7 @@ from exoabm.errors import command_line, set_options
 from exoabm.parameters import format_citation
 from exoabm.runs.provenance import sources
 from exoabm.scenario.schema_fields import of_comparators, quantities
-from exoabm.wording import counted, signed
+from exoabm.text_formatting import counted, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -12,7 +12,7 @@ import numpy as np
 from exoabm.batch.trials.report_texts import scale_text
 from exoabm.batch.trials.verdict import Direction, Effect, Scale, Verdict
 from exoabm.plot.scales import linear, log_span, log_ticks, logarithmic, span, ticks
-from exoabm.wording import signed, three_figures
+from exoabm.text_formatting import signed, three_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

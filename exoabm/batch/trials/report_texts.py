@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from exoabm.batch.trials.design import text_of
 from exoabm.batch.trials.verdict import Direction, Effect, Scale
 from exoabm.scenario.schema_fields import of_comparators
-from exoabm.wording import signed, three_figures
+from exoabm.text_formatting import signed, three_figures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import exoabm
-from exoabm.batch.execution import row_files as files
+from exoabm.batch.execution import row_execution as files
 from exoabm.batch.execution.batch_folder import faults_of, seal_batch
-from exoabm.batch.execution.row_files import RUNS
-from exoabm.batch.execution.rows import Plan
+from exoabm.batch.execution.plan import Plan
+from exoabm.batch.execution.row_execution import RUNS
 from exoabm.batch.execution.runner import disk_trouble, is_batch, resume_rows, run_rows
 from exoabm.batch.execution.workers import ThisProcess
 from exoabm.batch.trials.design import design_of, point, row_name, set_by_hand, trial_of

@@ -27,8 +27,8 @@ from exoabm.plot.run_figure.layout import (
 from exoabm.plot.run_figure.tissue import MAX_NAMES
 from exoabm.plot.scales import FEW, label_ticks, log_range, log_ticks, tick_names, tick_text
 from exoabm.tables.readouts import named
+from exoabm.text_formatting import number, percent, shorten, superscript
 from exoabm.vesicle import words_for
-from exoabm.wording import number, percent, shorten, superscript
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

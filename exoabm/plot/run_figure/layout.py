@@ -15,7 +15,7 @@ from exoabm.plot import palette
 from exoabm.plot.palette import COOL, INK, MUTED, OTHER, PAPER, RULE, WARM, Looks, Role, Style
 from exoabm.plot.scales import label_ticks, log_range, plain
 from exoabm.tables.readouts import named
-from exoabm.wording import capitalized, counted, number, shorten
+from exoabm.text_formatting import capitalized, counted, number, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

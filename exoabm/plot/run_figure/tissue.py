@@ -22,7 +22,7 @@ from exoabm.plot.run_figure.layout import (
     write_heading,
 )
 from exoabm.plot.scales import FEW, log_range, log_ticks, tick_names
-from exoabm.wording import counted, number, percent, round_below, shorten
+from exoabm.text_formatting import counted, number, percent, round_below, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,8 +22,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from exoabm.errors import InputError
-from exoabm.scenario.changes import check_no_option
 from exoabm.scenario.loader import PATH_KEY
+from exoabm.scenario.overrides import check_no_option
 
 Design = Literal["grid", "lhs", "sobol"]
 Point = dict[str, str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from exoabm.batch.sweeps.designs import Axis, points, read_axis
+from exoabm.batch.sweeps.sweep_points import Axis, points, read_axis
 from exoabm.errors import InputError
 from exoabm.parameters.units import to_internal
 

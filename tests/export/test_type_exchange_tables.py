@@ -13,7 +13,7 @@ from scipy import stats
 from exoabm.batch.execution.runner import run_rows
 from exoabm.batch.trials.design import plan_trial
 from exoabm.export.export import export_tables
-from exoabm.export.pairs import METHOD, long_tables
+from exoabm.export.type_exchange_tables import METHOD, long_tables
 from exoabm.scenario.loader import load
 from exoabm.tables.declarations import TABLES
 from tests.batch.two_vesicle_types import RATE

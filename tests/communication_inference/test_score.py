@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from exoabm.communication_inference.observation import Observer, Options, genes_of
+from exoabm.communication_inference.results import LOW, Choice, read_result
+from exoabm.communication_inference.score import agreement, average_precision
 from exoabm.errors import InputError
-from exoabm.inference.observation import Observer, Options, genes_of
-from exoabm.inference.results import LOW, Choice, read_result
-from exoabm.inference.score import agreement, average_precision
 
 CELLS, TYPES = ["cell_0", "cell_1", "cell_2"], ["A", "B"]
 OF = np.array([0, 1, 1])

@@ -19,7 +19,7 @@ from exoabm.errors import InputError, did_you_mean
 from exoabm.output.durable_files import atomic_file
 from exoabm.plot.palette import COOL, INK, MUTED, OTHER, PAPER, RULE, WARM, rgb, to_hex
 from exoabm.plot.scales import plain
-from exoabm.wording import number, round_below, superscript
+from exoabm.text_formatting import number, round_below, superscript
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

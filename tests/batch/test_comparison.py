@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from exoabm.batch.compare import Comparison, Line, Side, _values, compare, difference_table, write
-from exoabm.batch.execution.rows import Plan
+from exoabm.batch.comparison import Comparison, Line, Side, _values, compare, difference_table, write
+from exoabm.batch.execution.plan import Plan
 from exoabm.batch.execution.runner import run_rows
 from exoabm.batch.sweeps.summary import write_results
 from exoabm.batch.sweeps.sweep import _reach, plan_sweep
@@ -20,7 +20,7 @@ from exoabm.errors import InputError
 from exoabm.runs.execute import run_to_folder
 from exoabm.runs.provenance import differences as changed_keys
 from exoabm.scenario.loader import load
-from exoabm.tables.run_tables import Run
+from exoabm.tables.finished_run import Run
 from tests.batch.conftest import RATE
 
 UPTAKE = "cell_type.recipient.uptake_rate"
@@ -153,7 +153,7 @@ def side(name: str, readouts: dict[tuple[int, int], float | None]) -> Side:
 
 
 def differences(a: Side, b: Side) -> tuple[list[Line], list[str]]:
-    from exoabm.batch.compare import _lines, _warnings
+    from exoabm.batch.comparison import _lines, _warnings
 
     common = [key for key in a.rows if key in b.rows]
     return (lines := _lines(a, b, common)), _warnings(a, b, common, lines)
@@ -190,7 +190,7 @@ def test_arms_that_differ_in_nothing_differ_by_nothing(sweep) -> None:
 
 
 def test_welch_where_seeds_differ() -> None:
-    from exoabm.batch.compare import _quantile, _welch
+    from exoabm.batch.comparison import _quantile, _welch
 
     random = np.random.default_rng(1)
     a, b = random.normal(0, 1, 7), random.normal(1, 3, 12)

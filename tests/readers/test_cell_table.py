@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from exoabm.errors import InputError
-from exoabm.readers.cells import GRID, read_cells
+from exoabm.readers.cell_table import GRID, read_cells
 from exoabm.readers.options import AmbiguousTable, TableOptions
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
@@ -253,7 +253,7 @@ def test_reading_does_not_load_pandas(table, tmp_path):
     table(PLAIN, "a.csv")
     table(parquet(x=[1.0], y=[2], type=["a"]), "a.parquet")
     code = (
-        "import sys; from exoabm.readers.cells import read_cells as read_table; "
+        "import sys; from exoabm.readers.cell_table import read_cells as read_table; "
         "[read_table(path) for path in sys.argv[1:]]; sys.exit('pandas' in sys.modules)"
     )
     files = [str(tmp_path / "a.csv"), str(tmp_path / "a.parquet")]

@@ -1,6 +1,6 @@
 """Readers of a class on one server: frames per second, time from press to change, age of the page, memory.
 
-Run it as ``python -m exoabm.benchmarks.class_load --readers 30``; it starts ``exoabm dash --class`` and
+Run it as ``python -m exoabm.benchmarks.classroom_load --readers 30``; it starts ``exoabm dash --class`` and
 connects light clients that speak the protocol of the page: they acknowledge each frame as a browser does,
 press Go and Pause, and leave.
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.execution.row_files import records
-from exoabm.batch.execution.rows import PLAN, Plan
+from exoabm.batch.execution.plan import PLAN, Plan
+from exoabm.batch.execution.row_execution import records
 from exoabm.batch.execution.run_readouts import gather
 from exoabm.batch.sweeps.summary import varied_keys, written
 from exoabm.errors import InputError, command_line
@@ -28,9 +28,9 @@ from exoabm.output.run_folder import check_finished
 from exoabm.runs.provenance import differences
 from exoabm.scenario.loader import parse
 from exoabm.scenario.schema_fields import entries
-from exoabm.tables.run_tables import Run
+from exoabm.tables.finished_run import Run
 from exoabm.tables.schema import arrow, words
-from exoabm.wording import counted
+from exoabm.text_formatting import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

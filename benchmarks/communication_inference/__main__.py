@@ -1,13 +1,13 @@
 """Tools that infer communication against the truth of exoabm; not part of continuous integration.
 
-    python benchmarks/inference FOLDER [--tissues FOLDER] [--seeds 5] [--hours 12]
+    python benchmarks/communication_inference FOLDER [--tissues FOLDER] [--seeds 5] [--hours 12]
 
 installs pinned versions of the tools in environments of their own, runs the scenario ``hidden_donors`` and,
 from tables of real tissues, the same hidden third of each type, exports truth at four levels of noise, runs
 the tools, and writes ``table.csv``, ``table.md`` and ``figure.png``. Whatever is there already is kept, so
 that an interrupted benchmark continues.
 
-    python benchmarks/inference FOLDER --published
+    python benchmarks/communication_inference FOLDER --published
 
 makes the table of the first trial by hand: ``tissue`` where all donate, ``signaling``, and ``tissue`` where
 macrophages alone donate.
@@ -27,11 +27,20 @@ import numpy as np
 from scipy.stats import rankdata
 
 from exoabm.batch.sweeps.summary import half_width
+from exoabm.communication_inference.results import Choice, read_result
+from exoabm.communication_inference.score import (
+    ALL,
+    COMBINED,
+    DISTANCE,
+    EXPRESSION,
+    OUT,
+    TRUE_DONORS,
+    Truth,
+    correlation,
+)
 from exoabm.errors import InputError
 from exoabm.export.export import export_format
 from exoabm.export.formats import FORMATS
-from exoabm.inference.results import Choice, read_result
-from exoabm.inference.score import ALL, COMBINED, DISTANCE, EXPRESSION, OUT, TRUE_DONORS, Truth, correlation
 from exoabm.parameters.catalog import CATALOG
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from exoabm.analysis.communication import PAIRS, SUMS
-from exoabm.batch.execution.row_files import records
-from exoabm.batch.execution.rows import PLAN, Plan
+from exoabm.batch.execution.plan import PLAN, Plan
+from exoabm.batch.execution.row_execution import records
 from exoabm.batch.sweeps.summary import half_width, varied_keys
 from exoabm.batch.trials.design import KIND as TRIAL
 from exoabm.batch.trials.design import design_of, point, row_name

@@ -25,7 +25,7 @@ import numpy as np
 from exoabm.errors import InputError, did_you_mean
 from exoabm.parameters.catalog import CATALOG, Quantity
 from exoabm.parameters.units import QuantityError
-from exoabm.streams import Purpose, Streams
+from exoabm.random_streams import Purpose, Streams
 
 PREFIX = "truth_"
 WHOLE = ("decoys", "unrelated", "seed")

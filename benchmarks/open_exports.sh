@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Exports of small runs, opened by the programs that they are for, each in an environment of its own.
 #
-#   bash benchmarks/readers.sh [FOLDER]
+#   bash benchmarks/open_exports.sh [FOLDER]
 #
 # FOLDER keeps the environments for the next time. EXOABM is the command, if it is not on the path.
 set -euo pipefail

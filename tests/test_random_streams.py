@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from exoabm.errors import InputError, NumericalError
-from exoabm.streams import Purpose, Streams
+from exoabm.random_streams import Purpose, Streams
 
 N = 10_000
 ENTITIES = np.arange(N)

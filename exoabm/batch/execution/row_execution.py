@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exoabm.batch.execution.rows import PLAN, Plan
+from exoabm.batch.execution.plan import PLAN, Plan
 from exoabm.errors import ExoError, InputError, RunFailed
 from exoabm.output.durable_files import write_whole
 from exoabm.output.folder_locks import Held
@@ -26,7 +26,7 @@ from exoabm.software import drift, made_with
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exoabm.batch.execution.rows import Row
+    from exoabm.batch.execution.plan import Row
     from exoabm.model import ExosomeModel
 
 ROWS = "rows"

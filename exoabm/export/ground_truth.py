@@ -3,7 +3,8 @@
 ====================  ==================================================================================
 ``obs``               living cells that are seen, ``cell_0`` ... by birth: annotated and true type,
                       vesicles released, taken up, delivered, taken up from the cell itself; true position
-``X``, ``layers``     log(1 + counts) of invented genes, and the counts; see ``inference.observation``
+``X``, ``layers``     log(1 + counts) of invented genes, and the counts; see
+                      ``communication_inference.observation``
 ``obsm``              ``spatial``, measured positions in um
 ``obsp``              vesicles from cell to cell, ``true_encountered``, ``true_internalized`` (taken up),
                       ``true_delivered``, in all and of each kind: **rows send, columns receive**, self
@@ -26,10 +27,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.sparse import csr_array
 
+from exoabm.communication_inference.observation import Genes, Observer, Options, genes_of
+from exoabm.communication_inference.score import agreement, apart, off_diagonal
 from exoabm.errors import InputError
 from exoabm.export.anndata import ORIENTATION, anndata_file, pair_matrices, put, put_frame
-from exoabm.inference.observation import Genes, Observer, Options, genes_of
-from exoabm.inference.score import agreement, apart, off_diagonal
 from exoabm.scenario.builder import blueprint, kinds_and_types
 from exoabm.tables.readouts import named
 

@@ -29,8 +29,16 @@ import psutil
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
+from exoabm.communication_inference.results import (
+    Choice,
+    Result,
+    column_of,
+    matrix_of,
+    opened,
+    read_result,
+    text,
+)
 from exoabm.errors import InputError, ResourceError
-from exoabm.inference.results import Choice, Result, column_of, matrix_of, opened, read_result, text
 from exoabm.parameters.catalog import CATALOG, Quantity
 from exoabm.parameters.units import QuantityError
 

@@ -16,8 +16,8 @@ from edges_from_events import rebuild
 
 from exoabm import ExosomeModel
 from exoabm.errors import InputError
-from exoabm.output import vesicle_events
-from exoabm.output.vesicle_events import FATES, VesicleEventWriter
+from exoabm.output import single_vesicle_events
+from exoabm.output.single_vesicle_events import FATES, VesicleEventWriter
 from exoabm.runs.execute import run_to_folder
 from exoabm.scenario.loader import load
 from exoabm.vesicle import Status
@@ -37,7 +37,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("exoabm.runs.execute.draw_preview", lambda *_, **__: None)
         for level in LEVELS:
-            scenario = load("two_cells", SINGLE | {"record.vesicle_events": level})
+            scenario = load("two_cells", SINGLE | {"record.single_vesicle_events": level})
             found[level] = run_to_folder(scenario, folder / level, seed=1, hours=3).folder
     return found
 
@@ -62,7 +62,7 @@ def test_rows_are_by_vesicle_and_then_by_time(runs: dict[str, Path]) -> None:
 @pytest.mark.parametrize("group", [200, 500])
 def test_all_rows_that_waited_in_a_checkpoint_are_taken_up(tmp_path, monkeypatch, group) -> None:
     """Also where fewer make a row group now, as in a run that an earlier build began."""
-    monkeypatch.setattr(vesicle_events, "GROUP", 5000)
+    monkeypatch.setattr(single_vesicle_events, "GROUP", 5000)
     model = ExosomeModel("two_cells", seed=1, overrides=SINGLE)
     (tmp_path / "first").mkdir()
     first = VesicleEventWriter(tmp_path / "first")
@@ -73,7 +73,7 @@ def test_all_rows_that_waited_in_a_checkpoint_are_taken_up(tmp_path, monkeypatch
     shutil.copytree(tmp_path / "first", tmp_path / "again")
     again = VesicleEventWriter(tmp_path / "again")
     first.close()
-    monkeypatch.setattr(vesicle_events, "GROUP", group)
+    monkeypatch.setattr(single_vesicle_events, "GROUP", group)
     again.restore(content)
     again.close()
     one, other = (
@@ -87,7 +87,7 @@ def test_row_groups_are_full_and_follow_each_other(
     runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In groups of 500 rows the rows are the same, by vesicle in each, and those of a vesicle in time."""
-    monkeypatch.setattr(vesicle_events, "GROUP", 500)
+    monkeypatch.setattr(single_vesicle_events, "GROUP", 500)
     model = ExosomeModel("two_cells", seed=1, overrides=SINGLE)
     writer = VesicleEventWriter(tmp_path)
     model.observe(writer)
@@ -113,17 +113,17 @@ def test_row_groups_are_full_and_follow_each_other(
 def test_rows_that_wait_take_the_room_of_two_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many groups are written, and of one where there are few rows or none."""
     for level, size, groups in (("all", 100, 2), ("all", 1 << 19, 1), ("none", 100, 1)):
-        monkeypatch.setattr(vesicle_events, "GROUP", size)
+        monkeypatch.setattr(single_vesicle_events, "GROUP", size)
         folder, made = tmp_path / f"{level}{size}", []
         folder.mkdir()
-        make = vesicle_events._Group
+        make = single_vesicle_events._Group
 
         def noted(like: dict[str, np.ndarray], make=make, made=made) -> object:
             made.append(make(like))
             return made[-1]
 
         with monkeypatch.context() as patch:
-            patch.setattr(vesicle_events, "_Group", noted)
+            patch.setattr(single_vesicle_events, "_Group", noted)
             model = ExosomeModel("two_cells", seed=1, overrides=SINGLE)
             writer = VesicleEventWriter(folder, level=level)
             model.observe(writer)
@@ -162,7 +162,7 @@ def test_levels_leave_out_rows_and_nothing_else(runs: dict[str, Path]) -> None:
 @pytest.mark.parametrize("level", LEVELS[1:])
 def test_what_needs_all_events_says_so(runs: dict[str, Path], level: str) -> None:
     rebuild(runs["all"])
-    with pytest.raises(InputError, match=f"record.vesicle_events = '{level}'.*run it again"):
+    with pytest.raises(InputError, match=f"record.single_vesicle_events = '{level}'.*run it again"):
         rebuild(runs[level])
 
 
@@ -170,7 +170,7 @@ def test_an_error_of_the_thread_reaches_the_run(tmp_path: Path, monkeypatch: pyt
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(vesicle_events, "GROUP", 1)
+    monkeypatch.setattr(single_vesicle_events, "GROUP", 1)
     monkeypatch.setattr(VesicleEventWriter, "append", full)
     model = ExosomeModel("two_cells", seed=1, overrides=SINGLE)
     model.observe(VesicleEventWriter(tmp_path))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.execution.rows import replicate_seeds
+from exoabm.batch.execution.plan import replicate_seeds
 from exoabm.batch.execution.run_readouts import measure
 from exoabm.cells.responses import by_chance
 from exoabm.errors import InputError, ResourceError
