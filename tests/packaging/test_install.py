@@ -27,7 +27,8 @@ SOURCES = {
     "viz": "exoabm/viz",
 }
 BESIDE = {
-    "mutation", "mutation.md", "scaling.md", "open_exports.sh", "pictures", "benchmarks/communication_inference",
+    "mutation", "mutation.md", "scaling.md", "open_exports.sh", "pictures",
+    "benchmarks/communication_inference",
 }  # fmt: skip
 """Of the repository alone, not of the package."""
 LAZY = ("dask", "distributed", "matplotlib", "mesa", "pandas", "SALib", "solara")

@@ -1,8 +1,8 @@
 """What a reader brings: a table of cells, a finished run folder. Capped, checked, kept apart, never trusted.
 
-A table is read by ``readers.cell_table`` and stands in the scenario *tissue* in place of its own; each label of
-the table is given a cell type. A run folder comes as a zip archive, of which only the files that a run folder
-has are unpacked, and no more of each than it says that it is long.
+A table is read by ``readers.cell_table`` and stands in the scenario *tissue* in place of its own; each label
+of the table is given a cell type. A run folder comes as a zip archive, of which only the files that a run
+folder has are unpacked, and no more of each than it says that it is long.
 """
 
 from __future__ import annotations
