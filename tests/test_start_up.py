@@ -125,8 +125,8 @@ for _ in range(10_000):
 just = np.zeros(1200)
 
 def unless_sent(state, *, stopped=False, limit=60):
-    process.LIMIT_S = limit
-    with process.DrawingProcess() as drawing:
+    drawing_process.LIMIT_S = limit
+    with drawing_process.DrawingProcess() as drawing:
         made = drawing._process
         if made and stopped:
             os.kill(made.pid, signal.SIGSTOP)
@@ -135,7 +135,7 @@ def unless_sent(state, *, stopped=False, limit=60):
         return waits, drawing.receive(), made is None or made.exitcode
 
 try:
-    with process.DrawingProcess() as drawing:
+    with drawing_process.DrawingProcess() as drawing:
         made = drawing._process
         raise RuntimeError
 except RuntimeError:
@@ -143,12 +143,12 @@ except RuntimeError:
 for state in (Strange(), nested, lambda: 0):
     print(unless_sent(state))
 print(unless_sent(np.zeros(1 << 20), stopped=True, limit=0.1))
-process.MOST_BYTES = 10_000
+drawing_process.MOST_BYTES = 10_000
 print(unless_sent([just, just[:100].copy()]))
 print(unless_sent(just, stopped=True, limit=0.1))
 blocked = lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ())
-process._serve = lambda pipe, _: pipe.send_bytes(str(len(blocked())).encode())
-with process.DrawingProcess() as drawing:
+drawing_process._serve = lambda pipe, _: pipe.send_bytes(str(len(blocked())).encode())
+with drawing_process.DrawingProcess() as drawing:
     print(drawing.receive())
 print(blocked(), threading.active_count())
 try: print(os.waitpid(-1, os.WNOHANG))

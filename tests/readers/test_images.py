@@ -2,7 +2,7 @@
 
 import pytest
 
-from exoabm.readers.cells import read_cells
+from exoabm.readers.cell_table import read_cells
 from exoabm.readers.options import AmbiguousTable, TableOptions
 
 SOURCES = {  # header without the column of images, and two rows
