@@ -13,7 +13,7 @@ from exoabm.scenario.loader import load, shipped
 from exoabm.viz.components.canvas import Curves, Stage, is_strip
 from exoabm.viz.components.communication import Cell, Communication, RunView
 from exoabm.viz.components.controls import scenario_controls
-from exoabm.viz.components.editor import Editor
+from exoabm.viz.components.draft_editor import Editor
 from exoabm.viz.components.export_import import Export, Import
 from exoabm.viz.components.paired_runs import Compare
 from exoabm.viz.components.widgets import (
@@ -28,14 +28,14 @@ from exoabm.viz.components.widgets import (
 from exoabm.viz.page_run import Here, use_here
 from exoabm.viz.parameter_controls import changed, controls_of
 from exoabm.viz.results.text_summary import cell_summary
+from exoabm.viz.run_setup import FIRST, SCENARIO, Setup, first_setup, intro_of
 from exoabm.viz.server.classroom import CLASSROOM, Seat, account_here, reader_key
 from exoabm.viz.server.limits import SLOTS
+from exoabm.viz.server.processor_shares import TURNS
 from exoabm.viz.server.session import Session
-from exoabm.viz.server.turns import TURNS
 from exoabm.viz.server.uploads import is_run, open_run
-from exoabm.viz.setup import FIRST, SCENARIO, Setup, first_setup, intro_of
-from exoabm.viz.teaching.guide import KeepProgress, Lessons, ScenarioPage
 from exoabm.viz.teaching.lesson import LESSONS
+from exoabm.viz.teaching.lesson_page import KeepProgress, Lessons, ScenarioPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -20,7 +20,7 @@ from exoabm.scenario.schema import Scenario
 from exoabm.text_formatting import spaced
 from exoabm.viz.draft_fields import checked, fields, names, readouts
 from exoabm.viz.draft_references import dotted_keys, forget, rename
-from exoabm.viz.setup import Setup
+from exoabm.viz.run_setup import Setup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

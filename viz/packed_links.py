@@ -23,12 +23,12 @@ from pydantic import Field, ValidationError
 from exoabm.errors import InputError
 from exoabm.readers.options import BYSTANDER
 from exoabm.viz.draft import NAME, BuiltSetup
+from exoabm.viz.run_setup import LARGEST_SEED, MOST, Data, Link, hours_of, with_values
 from exoabm.viz.server.uploads import MOST_TABLE_BYTES, TableSetup, read_table_upload
-from exoabm.viz.setup import LARGEST_SEED, MOST, Data, Link, hours_of, with_values
 
 if TYPE_CHECKING:
+    from exoabm.viz.run_setup import Setup
     from exoabm.viz.server.uploads import UploadFolder
-    from exoabm.viz.setup import Setup
 
 LONGEST = 16_000
 """Characters of what is carried; about 1,500 cells with type and places to 0.1 um."""

@@ -10,10 +10,10 @@ import solara
 from exoabm.errors import ExoError
 from exoabm.viz.draft import Draft
 from exoabm.viz.packed_links import unpack
+from exoabm.viz.run_setup import FIRST, Setup, first_setup, intro_of, start
 from exoabm.viz.server.session import Session
 from exoabm.viz.server.uploads import UploadFolder
-from exoabm.viz.setup import FIRST, Setup, first_setup, intro_of, start
-from exoabm.viz.teaching.sheets import Progress
+from exoabm.viz.teaching.worksheets import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ from page_headings import HEADINGS
 from exoabm import ExosomeModel
 from exoabm.scenario.loader import shipped
 from exoabm.viz.results.text_summary import run_summary
-from exoabm.viz.setup import first_setup
-from exoabm.viz.teaching.guide import sections
+from exoabm.viz.run_setup import first_setup
+from exoabm.viz.teaching.lesson_page import sections
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,7 +27,7 @@ SOURCES = {
     "viz": "exoabm/viz",
 }
 BESIDE = {
-    "mutation", "mutation.md", "scaling.md", "open_exports.sh", "pictures",
+    "mutation", "mutation.md", "scaling.md", "open_exports.sh", "agreement.png", "screenshots",
     "benchmarks/communication_inference",
 }  # fmt: skip
 """Of the repository alone, not of the package."""

@@ -25,9 +25,9 @@ from exoabm.viz.components.canvas import world_of
 from exoabm.viz.components.paired_runs import PairedRuns
 from exoabm.viz.results.charts import charts
 from exoabm.viz.results.communication_data import CommunicationData
-from exoabm.viz.server.film import gif
+from exoabm.viz.run_setup import first_setup
+from exoabm.viz.server.gif import gif
 from exoabm.viz.server.session import Session
-from exoabm.viz.setup import first_setup
 from exoabm.viz.teaching.lesson import LESSONS
 
 if TYPE_CHECKING:

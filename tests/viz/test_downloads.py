@@ -23,8 +23,8 @@ from exoabm.scenario.loader import load, parse
 from exoabm.tables.finished_run import Run
 from exoabm.viz.results import files
 from exoabm.viz.results.communication_data import CommunicationData
-from exoabm.viz.server.film import FRAMES, LEAST_WIDTH, ROW, decode, gif
 from exoabm.viz.server.frames import Scale, draw
+from exoabm.viz.server.gif import FRAMES, LEAST_WIDTH, ROW, decode, gif
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import pytest
 
 from exoabm.errors import InputError
 from exoabm.scenario.loader import load, shipped
-from exoabm.viz.components.editor import sentence
+from exoabm.viz.components.draft_editor import sentence
 from exoabm.viz.draft import MOST_ITEMS, MOST_STEPS, NAME, BuiltSetup, Draft, written
 from exoabm.viz.draft_fields import fields
 

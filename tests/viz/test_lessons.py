@@ -12,13 +12,13 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.scenario.builder import blueprint
 from exoabm.text_formatting import number as in_page
-from exoabm.viz.drawings.lesson_instruments import INSTRUMENTS
+from exoabm.viz.drawings.lesson_drawings import INSTRUMENTS
 from exoabm.viz.results.text_summary import drawn_class
 from exoabm.viz.server.frames import loaded_deliveries
 from exoabm.viz.server.limits import LIMITS
 from exoabm.viz.teaching.lesson import LESSONS, Verdict, evaluate, read_number, runs_of
-from exoabm.viz.teaching.measures import accounts, outcome, received, spread
-from exoabm.viz.teaching.sheets import contained, key_values
+from exoabm.viz.teaching.lesson_measures import accounts, outcome, received, spread
+from exoabm.viz.teaching.worksheets import contained, key_values
 
 pytestmark = pytest.mark.slow
 
@@ -124,7 +124,7 @@ def test_traps_are_wrong_and_each_says_its_own(name: str, runs) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_numbers_in_the_teachers_key_are_those_of_the_runs(name: str, runs) -> None:
-    """They are made anew by ``python -m exoabm.viz.teaching.sheets``."""
+    """They are made anew by ``python -m exoabm.viz.teaching.worksheets``."""
     _, step = STEPS[NAMES.index(name)]
     assert key_values()[name] == pytest.approx(contained(step, runs[name][1]), rel=1e-5)
 

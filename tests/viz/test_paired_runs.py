@@ -11,8 +11,8 @@ import pytest
 from exoabm.errors import InputError
 from exoabm.viz.components.paired_runs import PairedRuns, difference, differing, other, other_of
 from exoabm.viz.parameter_controls import controls_of
+from exoabm.viz.run_setup import Setup, first_setup
 from exoabm.viz.server.frames import header, round_up
-from exoabm.viz.setup import Setup, first_setup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

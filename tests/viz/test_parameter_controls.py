@@ -16,7 +16,7 @@ from exoabm.scenario.schema_fields import quantities
 from exoabm.scenario.validation import unused_keys
 from exoabm.viz.components.controls import _row
 from exoabm.viz.parameter_controls import SHARES, Control, changed, controls_of, span
-from exoabm.viz.setup import Setup, first_setup, intro_of, shipped_intro
+from exoabm.viz.run_setup import Setup, first_setup, intro_of, shipped_intro
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from exoabm.viz.packed_links import ANSWERABLE, MOST_BYTES, fragment, pack, unpa
 from exoabm.viz.packed_links import LONGEST as LONGEST_PACKED
 from exoabm.viz.page_run import opened
 from exoabm.viz.parameter_controls import controls_of
+from exoabm.viz.run_setup import FACES, LONGEST, Setup, decode, encode, first_setup
 from exoabm.viz.server.uploads import UploadFolder, read_table_upload
-from exoabm.viz.setup import FACES, LONGEST, Setup, decode, encode, first_setup
 
 SHIPPED = ["signaling", "tissue", "two_cells", "waste_removal"]
 

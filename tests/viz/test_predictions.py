@@ -18,19 +18,19 @@ from exoabm import ExosomeModel
 from exoabm.scenario.loader import shipped
 from exoabm.tables.readouts import parse
 from exoabm.viz import app, page_run
-from exoabm.viz.components.controls import _Judged, verdict
 from exoabm.viz.components.paired_runs import PairedRuns
+from exoabm.viz.components.prediction import _Judged, verdict
 from exoabm.viz.components.widgets import CanvasWidget
 from exoabm.viz.parameter_controls import SHARES, controls_of
 from exoabm.viz.results import prediction_readouts
 from exoabm.viz.results.charts import MOST_POINTS, chart_of, curves
 from exoabm.viz.results.prediction_readouts import final_readouts
 from exoabm.viz.results.text_summary import recorded_summary
+from exoabm.viz.run_setup import Prediction, first_setup, shipped_intro
 from exoabm.viz.server import session as session_module
 from exoabm.viz.server.frames import header
 from exoabm.viz.server.session import Session
-from exoabm.viz.setup import Prediction, first_setup, shipped_intro
-from exoabm.viz.teaching.guide import origin_of_numbers, sections
+from exoabm.viz.teaching.lesson_page import origin_of_numbers, sections
 
 
 @pytest.mark.parametrize("scenario", sorted(shipped()))

@@ -12,10 +12,10 @@ import pytest
 
 from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import shipped
+from exoabm.viz.run_setup import first_setup
 from exoabm.viz.server.access_control import AccessControl, Address, SocketFilter, Tokens, content_of
 from exoabm.viz.server.classroom import CLASSROOM
 from exoabm.viz.server.limits import SLOTS, ModelSlots, class_limits
-from exoabm.viz.setup import first_setup
 
 
 @pytest.mark.parametrize(

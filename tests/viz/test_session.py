@@ -21,12 +21,12 @@ from exoabm.scenario.loader import LoadedScenario, load, parse, shipped
 from exoabm.scenario.resource_estimate import BASE_BYTES
 from exoabm.viz.results.charts import charts, curves
 from exoabm.viz.results.text_summary import cell_summary, run_summary
+from exoabm.viz.run_setup import first_setup
 from exoabm.viz.server import held_model
 from exoabm.viz.server.frames import header
 from exoabm.viz.server.held_model import compiled_for
 from exoabm.viz.server.limits import LIMITS, WITH_COPY, Limits, ModelSlots
 from exoabm.viz.server.session import SPEEDS, Session
-from exoabm.viz.setup import first_setup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,10 +16,10 @@ import pytest
 
 from exoabm.errors import InputError, ResourceError
 from exoabm.viz.results import files
+from exoabm.viz.run_setup import encode, first_setup
 from exoabm.viz.server import uploads as module
 from exoabm.viz.server.session import Session
 from exoabm.viz.server.uploads import UploadFolder, open_run, read_run_upload, read_table_upload
-from exoabm.viz.setup import encode, first_setup
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -27,7 +27,8 @@ from exoabm.viz.packed_links import fragment, pack
 from exoabm.viz.results.communication_data import CommunicationData
 from exoabm.viz.results.files import edges_csv, metrics_csv, png, run_zip, scenario_toml, svg
 from exoabm.viz.results.text_summary import told
-from exoabm.viz.server.film import gif
+from exoabm.viz.run_setup import encode
+from exoabm.viz.server.gif import gif
 from exoabm.viz.server.uploads import (
     MOST_RUN_BYTES,
     MOST_TABLE_BYTES,
@@ -35,16 +36,15 @@ from exoabm.viz.server.uploads import (
     read_run_upload,
     read_table_upload,
 )
-from exoabm.viz.setup import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exoabm.model import ExosomeModel
     from exoabm.readers.options import Question
+    from exoabm.viz.run_setup import Setup
     from exoabm.viz.server.session import Session
     from exoabm.viz.server.uploads import FinishedRun, UploadedTable, UploadFolder
-    from exoabm.viz.setup import Setup
 
 
 @dataclass(frozen=True)

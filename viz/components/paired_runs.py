@@ -17,14 +17,14 @@ from exoabm.viz.parameter_controls import SHARES, Control, controls_of
 from exoabm.viz.results.charts import column_labels, default_column
 from exoabm.viz.results.prediction_readouts import final_readouts
 from exoabm.viz.results.text_summary import PREPARING, run_summary, told
+from exoabm.viz.run_setup import intro_of
 from exoabm.viz.server.frames import Scale
 from exoabm.viz.server.session import SPEEDS, Session
-from exoabm.viz.setup import intro_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from exoabm.viz.setup import Setup
+    from exoabm.viz.run_setup import Setup
 
 
 class PairedRuns:

@@ -169,7 +169,7 @@ class ControlsWidget(_Widget):
 class EditorWidget(_Widget):
     """Fields of a scenario that is built, its text, and what is missing; see ``draft_fields``."""
 
-    template_file = (__file__, "editor.vue")
+    template_file = (__file__, "draft_editor.vue")
     sections: Items = Items().tag(sync=True)
     text = Unicode("").tag(sync=True)
     filename = Unicode("").tag(sync=True)
@@ -261,7 +261,7 @@ class KeepWidget(_Widget):
     ``lasting`` is for every tab of the browser and until the text is empty; else it is for this tab alone.
     """
 
-    template_file = (__file__, "keep.vue")
+    template_file = (__file__, "browser_storage.vue")
     name = Unicode("").tag(sync=True)
     text = Unicode("").tag(sync=True)
     lasting = Bool(True).tag(sync=True)
@@ -275,7 +275,7 @@ class KeepWidget(_Widget):
 class LinkWidget(_Widget):
     """Hands over what stands behind ``#`` in the address of the page, and each time that it changes."""
 
-    template_file = (__file__, "link.vue")
+    template_file = (__file__, "address.vue")
     on_link = _handler()
 
     def vue_opened(self, text: object) -> None:

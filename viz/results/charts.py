@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from exoabm.scenario.schema_therapy import Dosing
     from exoabm.state import State
     from exoabm.tables.readouts import Readout
-    from exoabm.viz.setup import Prediction
+    from exoabm.viz.run_setup import Prediction
 
 
 _BY_TYPE = (

@@ -15,7 +15,7 @@ from exoabm.viz.results.charts import MOST_POINTS, asked_column
 
 if TYPE_CHECKING:
     from exoabm.model import ExosomeModel
-    from exoabm.viz.setup import Prediction
+    from exoabm.viz.run_setup import Prediction
 
 
 class JudgedCurve:

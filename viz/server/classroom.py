@@ -19,8 +19,8 @@ from anyio.to_thread import run_sync
 
 from exoabm.memory import return_memory
 from exoabm.viz.server.held_model import park_idle
+from exoabm.viz.server.processor_shares import TURNS, Account
 from exoabm.viz.server.session import Session
-from exoabm.viz.server.turns import TURNS, Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,7 +175,7 @@ class Classroom:
     @staticmethod
     def key() -> str:
         """The teacher's key to the lessons, as a page; readers of a class have no link to it."""
-        from exoabm.viz.teaching.sheets import Progress, printed
+        from exoabm.viz.teaching.worksheets import Progress, printed
 
         return printed("key", Progress()).decode()
 

@@ -24,6 +24,7 @@ import psutil
 
 from exoabm.errors import InputError, ResourceError
 from exoabm.scenario.loader import shipped
+from exoabm.viz.run_setup import first_setup
 from exoabm.viz.server.access_control import (
     EVERYWHERE,
     HOST,
@@ -38,7 +39,6 @@ from exoabm.viz.server.classroom import CLASSROOM
 from exoabm.viz.server.held_model import compiled_for
 from exoabm.viz.server.limits import LIMITS, SLOTS, class_limits
 from exoabm.viz.server.uploads import is_run, open_run
-from exoabm.viz.setup import first_setup
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -4,7 +4,8 @@ A session does not know the page. It calls ``on_frame`` with every frame and ``o
 change; the page calls ``painted`` when a frame is on the screen. At most one frame waits while another is
 drawn, so a slow browser slows the run instead of accumulating frames, and a closed one stops it.
 
-Where many run, each computes in its turn (see ``turns``). The model can be parked; see ``held_model``.
+Where many run, each computes in its turn (see ``processor_shares``). The model can be parked; see
+``held_model``.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from exoabm.scenario.resource_estimate import check_grid_memory
 from exoabm.viz.results.charts import charts
 from exoabm.viz.results.prediction_readouts import JudgedCurve
 from exoabm.viz.results.text_summary import drawn_class
+from exoabm.viz.run_setup import intro_of
 from exoabm.viz.server.frames import Recording, Scale, draw, header
 from exoabm.viz.server.held_model import HeldModel, compiled_for
 from exoabm.viz.server.limits import LIMITS, Limits
-from exoabm.viz.server.turns import TURNS
-from exoabm.viz.setup import intro_of
+from exoabm.viz.server.processor_shares import TURNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -33,8 +33,8 @@ from exoabm.tables.finished_run import Run
 from exoabm.viz.results.charts import column_labels, default_column
 from exoabm.viz.results.communication_data import CommunicationData
 from exoabm.viz.results.tissue import Cells, cells_of, read_about, scenario_of
+from exoabm.viz.run_setup import Setup
 from exoabm.viz.server.limits import LIMITS, read_in_sandbox
-from exoabm.viz.setup import Setup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

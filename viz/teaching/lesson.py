@@ -21,12 +21,12 @@ from pydantic import AfterValidator, Field
 
 from exoabm.text_formatting import capitalized, number
 from exoabm.viz.results.text_summary import told
-from exoabm.viz.setup import Data, Text, answer_of, first_setup, judged
-from exoabm.viz.teaching.measures import MEASURES
+from exoabm.viz.run_setup import Data, Text, answer_of, first_setup, judged
+from exoabm.viz.teaching.lesson_measures import MEASURES
 
 if TYPE_CHECKING:
     from exoabm.model import ExosomeModel
-    from exoabm.viz.setup import Setup
+    from exoabm.viz.run_setup import Setup
 
 Found = Mapping[str, float]
 """What was measured on the reader's runs, by name; of earlier steps as ``<step>.<name>``."""

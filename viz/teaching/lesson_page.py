@@ -14,15 +14,15 @@ from exoabm.errors import command_line
 from exoabm.scenario.loader import shipped
 from exoabm.viz.components.communication import drawing
 from exoabm.viz.components.widgets import AnswerWidget, Button, DownloadWidget, KeepWidget, html
-from exoabm.viz.drawings.lesson_instruments import INSTRUMENTS
+from exoabm.viz.drawings.lesson_drawings import INSTRUMENTS
+from exoabm.viz.run_setup import first_setup
 from exoabm.viz.server.classroom import CLASSROOM
-from exoabm.viz.setup import first_setup
 from exoabm.viz.teaching.lesson import LESSONS
-from exoabm.viz.teaching.sheets import PRINTS, Progress, printed, to_html
+from exoabm.viz.teaching.worksheets import PRINTS, Progress, printed, to_html
 
 if TYPE_CHECKING:
+    from exoabm.viz.run_setup import Setup
     from exoabm.viz.server.session import Session
-    from exoabm.viz.setup import Setup
     from exoabm.viz.teaching.lesson import Lesson, Step, Verdict
 
 

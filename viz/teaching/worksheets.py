@@ -1,7 +1,7 @@
 """What a reader has done in the lessons; sheets, the teacher's key and the reader's answers to print.
 
-Numbers in the teacher's key are those of runs made by ``python -m exoabm.viz.teaching.sheets``, and kept in
-``key_values.json``.
+Numbers in the teacher's key are those of runs made by ``python -m exoabm.viz.teaching.worksheets``, and kept
+in ``teacher_key.json``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PRINTS = {
     "answers": ("My answers (HTML)", "your predictions, answers and measured values, to hand in"),
 }
 """Pages to print by key, with their words."""
-_KEY_VALUES = Path(__file__).with_name("key_values.json")
+_KEY_VALUES = Path(__file__).with_name("teacher_key.json")
 _STEPS = {f"{lesson.key}/{step.key}": step for lesson in LESSONS for step in lesson.steps}
 
 

@@ -19,8 +19,8 @@ from exoabm.viz import app, page_run
 from exoabm.viz.components import canvas
 from exoabm.viz.components.widgets import PlotWidget
 from exoabm.viz.server.frames import header
+from exoabm.viz.server.processor_shares import Account, Turns
 from exoabm.viz.server.session import Session
-from exoabm.viz.server.turns import Account, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +93,7 @@ def test_at_most_that_many_compute_at_once() -> None:
 
 
 def test_a_turn_that_blocks_gives_its_place_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exoabm.viz.server.turns.LEASE", 0.1)
+    monkeypatch.setattr("exoabm.viz.server.processor_shares.LEASE", 0.1)
     turns, blocked, done = Turns(1), threading.Event(), threading.Event()
 
     def block() -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from exoabm.viz.draft_fields import Field
+    from exoabm.viz.run_setup import Setup
     from exoabm.viz.server.session import Session
-    from exoabm.viz.setup import Setup
 
 _SECTIONS = {
     "cargo": ("Cargo", "a cargo", "Molecules that vesicles carry. Vesicles may also be empty."),
@@ -107,7 +107,7 @@ def Editor(draft: solara.Reactive[Draft], session: Session, setup: Setup, begin:
 
 
 def _sections(draft: Draft, refused: Mapping[_Place, tuple[Any, str]]) -> list[dict[str, Any]]:
-    """The sections as ``editor.vue`` takes them."""
+    """The sections as ``draft_editor.vue`` takes them."""
     raw = draft.raw
     found = [
         {

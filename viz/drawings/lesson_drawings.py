@@ -15,7 +15,7 @@ from exoabm.text_formatting import number, power_of_ten
 from exoabm.viz.drawings.communication_views import VIEWS
 from exoabm.viz.drawings.svg import PAGE, WIDTH, drawing, grid, label, line, message, tag
 from exoabm.viz.results.communication_data import CommunicationData
-from exoabm.viz.teaching.measures import mean_square_distance, network, received
+from exoabm.viz.teaching.lesson_measures import mean_square_distance, network, received
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,10 +11,10 @@ from ipyvuetify import Html
 
 from exoabm.viz import app, page_run
 from exoabm.viz.components.widgets import html
-from exoabm.viz.setup import first_setup
-from exoabm.viz.teaching import guide
+from exoabm.viz.run_setup import first_setup
+from exoabm.viz.teaching import lesson_page
 from exoabm.viz.teaching.lesson import LESSONS
-from exoabm.viz.teaching.sheets import PRINTS, Progress, key_values, printed
+from exoabm.viz.teaching.worksheets import PRINTS, Progress, key_values, printed
 
 FIRST = LESSONS[0]
 STEP = FIRST.steps[0]
@@ -154,7 +154,7 @@ def test_a_prediction_not_made_is_named_by_its_step() -> None:
     @solara.component
     def judged() -> None:
         with html("div"):
-            guide._show_judged(lesson, step, {}, {})
+            lesson_page._show_judged(lesson, step, {}, {})
 
     _, context = reacton.render_fixed(judged())
     words = {child for each in context.find(Html, tag="p").widgets for child in each.children}
