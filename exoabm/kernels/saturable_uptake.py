@@ -5,17 +5,18 @@ u' = (u* + A) / (1 + B), of every label. In the second, cell by cell: the mean o
 what it takes up in this sub-step and the concentration that sets its rates in the next.
 
 Labels of the same group (size class) have the same D and the same rates. All labels of a block of rows are
-in cache when its cells read them.
+in cache when its cells read them. Each thread has a range of rows and the cells that lie in these alone;
+those across a border follow in a phase of their own.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import config, get_num_threads, njit, prange, set_num_threads
+from numba import njit
 
+from exoabm.kernels import diffusion_stencil
 from exoabm.kernels.diffusion_stencil import (
     Diffusion,
     Field,
@@ -26,10 +27,11 @@ from exoabm.kernels.diffusion_stencil import (
     flatten,
     inflows,
     side_of,
-    substeps,
+    split_range,
     update_balance,
 )  # fmt: skip
 from exoabm.kernels.linear_uptake import Slots
+from exoabm.kernels.phases import may_begin, note_done, run_in_phases
 from exoabm.kernels.uptake_rates import (
     Entries,
     Occupancy,
@@ -46,14 +48,10 @@ from exoabm.kernels.uptake_rates import (
     set_rates,
 )  # fmt: skip
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
-_ONE = np.uint64(1)
 
-BLOCK_VALUES = 1 << 14
-"""Least numbers of a block of rows, all labels together."""
+BLOCK_VALUES = 1 << 16
+"""Numbers of a block of rows, all labels together."""
 BLOCK_CELLS = 1 << 9
 """Cells of a block."""
 
@@ -71,8 +69,6 @@ class _Uptake(NamedTuple):
     """(labels, cells) vesicles taken up, added to."""
     least: Floats
     """(cells) smallest weight of a cell in a voxel."""
-    last_row: Integers
-    """Last row that each block of cells reaches."""
     limited: bool
     """Whether cells might exceed their receptors, see `limit_rates`."""
     step: float
@@ -81,41 +77,63 @@ class _Uptake(NamedTuple):
     """um^3"""
 
 
+class _Shares(NamedTuple):
+    """Rows and blocks of cells of each thread."""
+
+    rows: Integers
+    """(threads + 1) first row of each thread, and the end."""
+    own: Integers
+    """(threads + 1, 2) first block of cells that lie in these rows alone, and the block after the last one.
+
+    Blocks of the gaps between two threads reach rows of both.
+    """
+    last_row: Integers
+    """(blocks) last row that the cells of a block, or of one before, reach."""
+
+    @classmethod
+    def of(cls, entries: Entries, rows: int, width: int, threads: int) -> _Shares:
+        """Nearly equal numbers of rows, which are of ``width`` voxels."""
+        bounds = split_range(rows, threads)
+        last = np.maximum.accumulate(last_rows(entries, width, BLOCK_CELLS))
+        begins = entries.member_ptr[:-1:BLOCK_CELLS].astype(np.int64)
+        first = np.append(entries.member_voxel, rows * width)[begins] // width  # cells are in this order
+        begin, end = np.searchsorted(first, bounds), np.searchsorted(last, bounds)
+        begin[-1] = last.size  # with those of cells without a voxel
+        end[-1] = last.size
+        own = np.clip(end[1:], begin[:-1], begin[1:])
+        return cls(bounds, np.column_stack([begin, np.append(own, last.size)]), last)
+
+
 @njit(**_JIT)
 def _set_sinks(slots, begin, end, entries, rate, uptake):
     """1 / (1 + B) in the slots of the rows `begin` to `end`,   B = sum_e b_e,   b_e = (dt / V) w_e g_e."""
     row_ptr, _ = slots
-    slot_ptr, cell, pull = entries.slot_ptr, entries.cell, uptake.pull
+    slot_ptr, slot, cell, pull = entries.slot_ptr, entries.slot, entries.cell, uptake.pull
     first, last = row_ptr[begin], row_ptr[end]
     for g in range(rate.shape[0]):
         acting, keep = rate[g], uptake.keep[g]
         for q in range(first, last):
-            sink = 0.0
-            for e in range(slot_ptr[q], slot_ptr[q + _ONE]):
-                sink += pull[e] * acting[cell[e]]
-            keep[q] = sink
+            keep[q] = 0.0
+        for e in range(slot_ptr[first], slot_ptr[last]):
+            keep[slot[e]] += pull[e] * acting[cell[e]]
         for q in range(first, last):
             keep[q] = 1.0 / (1.0 + keep[q])
 
 
 @njit(**_JIT)
-def _exchange(new, slots, begin, end, source, keep):
-    """u' = (u* + A) / (1 + B) in the slots of the rows `begin` to `end`; without A or B where not given.
+def _exchange(field, slots, begin, end, source, keep):
+    """u' = (u* + A) / (1 + B) of a label in the slots of the rows `begin` to `end`; A and B may be None.
 
     Where every voxel is a slot, slot q is voxel q.
     """
     row_ptr, voxel = slots
     first, last = row_ptr[begin], row_ptr[end]
-    for label in range(new.shape[0]):
-        field = new[label]
-        entering = None if source is None else source[label]
-        staying = None if keep is None else keep[label % keep.shape[0]]
-        if voxel.size == field.size:
-            for q in range(first, last):
-                _exchange_one(field, q, q, entering, staying)
-        else:
-            for q in range(first, last):
-                _exchange_one(field, voxel[q], q, entering, staying)
+    if voxel.size == field.size:
+        for q in range(first, last):
+            _exchange_one(field, q, q, source, keep)
+    else:
+        for q in range(first, last):
+            _exchange_one(field, voxel[q], q, source, keep)
 
 
 @njit(inline="always", **_JIT)
@@ -217,81 +235,78 @@ def _by_voxel(field):
 
 
 @njit(**_JIT)
-def _rows(new, old, block, height, medium, slots, entries, rates, uptake, escaped):
-    """First part of a sub-step in a block of rows; without the uptake if this is limited."""
-    begin, end = block * height, min(block * height + height, old.shape[1])
+def _rows(new, old, begin, end, medium, slots, entries, rates, uptake, escaped):
+    """First part of a sub-step in the rows `begin` to `end`; without the uptake if this is limited."""
     grid, value, r, decay, faces = medium
-    for label in range(old.shape[0]):
-        g, sides = label % r.size, side_of(value, label)
-        diffuse_rows(
-            new[label], old[label], begin, end, grid, sides, r[g], decay[g], faces, escaped[label]
-        )  # fmt: skip
-    if uptake.limited:
-        _exchange(_by_voxel(new), slots, begin, end, uptake.source, None)
-    else:
+    if not uptake.limited:
         _set_sinks(slots, begin, end, entries, rates.rate, uptake)
-        _exchange(_by_voxel(new), slots, begin, end, uptake.source, uptake.keep)
+    for label in range(old.shape[0]):
+        g, sides, field = label % r.size, side_of(value, label), new[label]
+        diffuse_rows(field, old[label], begin, end, grid, sides, r[g], decay[g], faces, escaped[label])
+        if uptake.limited:
+            _exchange(field.reshape(-1), slots, begin, end, uptake.source[label], None)
+        else:
+            _exchange(field.reshape(-1), slots, begin, end, uptake.source[label], uptake.keep[g])
 
 
 @njit(**_JIT)
-def _limited_rows(new, block, height, slots, entries, rates, uptake):
-    """The uptake in a block of rows at limited rates."""
-    begin, end = block * height, min(block * height + height, new.shape[1])
+def _limited_rows(new, begin, end, slots, entries, rates, uptake):
+    """The uptake in the rows `begin` to `end` at limited rates."""
     _set_sinks(slots, begin, end, entries, rates.rate, uptake)
-    _exchange(_by_voxel(new), slots, begin, end, None, uptake.keep)
+    for label in range(new.shape[0]):
+        keep = uptake.keep[label % uptake.keep.shape[0]]
+        _exchange(new[label].reshape(-1), slots, begin, end, None, keep)
 
 
 @njit(**_JIT)
-def _serial(
-    old, new, n_sub, height, grid, value, r, decay, faces, slots, entries, rates, occupancy, uptake, sums,
-    balance,
+def _phases_of(limited):
+    """Phases of a sub-step.
+
+    Rows with their cells, and cells across borders. If the uptake is limited, before these: rows without it,
+    and the limits of the rates.
+    """
+    return 4 if limited else 2
+
+
+@njit(**_JIT)
+def _advance(
+    thread, progress, first, last, field, copy, height, shares, grid, value, r, decay, faces, slots, entries,
+    rates, occupancy, uptake, sums, balance,
 ):  # fmt: skip
-    """Sub-steps of all labels by one thread, which ends in `new` for an odd number.
+    """Phases `first` to `last` of a thread; returns the first that it has not done.
 
     A block of cells follows as soon as the rows that it reaches are done, while they are in cache.
     """
     escaped, all_taken = sums
     medium = grid, value, r, decay, faces
-    blocks, parts = -(-old.shape[1] // height), len(all_taken)
-    for _ in range(n_sub):
-        done = 0
-        for block in range(blocks):
-            _rows(new, old, block, height, medium, slots, entries, rates, uptake, escaped)
-            while not uptake.limited and done < parts and uptake.last_row[done] < (block + 1) * height:
-                _take_up(_by_voxel(new), done, entries, rates, occupancy, uptake, all_taken[done])
-                done += 1
-        if uptake.limited:
-            for part in range(parts):
-                _limit(_by_voxel(new), part, entries, rates, occupancy, uptake)
-            for block in range(blocks):
-                _limited_rows(new, block, height, slots, entries, rates, uptake)
-        for part in range(done, parts):
-            _take_up(_by_voxel(new), part, entries, rates, occupancy, uptake, all_taken[part])
-        _carry_balance(balance, sums, decay)
-        old, new = new, old
-
-
-@njit(parallel=True, **_JIT)
-def _parallel(
-    old, new, n_sub, height, grid, value, r, decay, faces, slots, entries, rates, occupancy, uptake, sums,
-    balance,
-):  # fmt: skip
-    """The same by several threads, rows and then cells."""
-    escaped, all_taken = sums
-    blocks, parts = -(-old.shape[1] // height), len(all_taken)
-    for _ in range(n_sub):
-        for block in prange(blocks):
-            medium = grid, value, r, decay, faces
-            _rows(new, old, block, height, medium, slots, entries, rates, uptake, escaped)
-        if uptake.limited:
-            for part in prange(parts):
-                _limit(_by_voxel(new), part, entries, rates, occupancy, uptake)
-            for block in prange(blocks):
-                _limited_rows(new, block, height, slots, entries, rates, uptake)
-        for part in prange(parts):
-            _take_up(_by_voxel(new), part, entries, rates, occupancy, uptake, all_taken[part])
-        _carry_balance(balance, sums, decay)
-        old, new = new, old
+    phases, threads = _phases_of(uptake.limited), shares.rows.size - 1
+    for phase in range(first, last):
+        if not may_begin(progress, phase):
+            return phase
+        step, part = phase // phases, phase % phases
+        old, new = (field, copy) if step % 2 == 0 else (copy, field)
+        if part == phases - 1:
+            for c in range(threads if thread == 0 else 0):
+                for block in range(shares.own[c, 1], shares.own[c + 1, 0]):
+                    _take_up(_by_voxel(new), block, entries, rates, occupancy, uptake, all_taken[block])
+            if thread == 0:
+                _carry_balance(balance, sums, decay)
+        elif part == 1:
+            for block in range(thread, len(all_taken), threads):
+                _limit(_by_voxel(new), block, entries, rates, occupancy, uptake)
+        else:
+            block, end_block = shares.own[thread]
+            for begin in range(shares.rows[thread], shares.rows[thread + 1], height):
+                end = min(begin + height, shares.rows[thread + 1])
+                if part == 0:
+                    _rows(new, old, begin, end, medium, slots, entries, rates, uptake, escaped)
+                else:
+                    _limited_rows(new, begin, end, slots, entries, rates, uptake)
+                while part == phases - 2 and block < end_block and shares.last_row[block] < end:
+                    _take_up(_by_voxel(new), block, entries, rates, occupancy, uptake, all_taken[block])
+                    block += 1
+        note_done(progress, thread, phase)
+    return last
 
 
 @njit(**_JIT)
@@ -371,42 +386,30 @@ def advance_saturable(
         limited = may_exceed(law, occupancy, most, dt)
     uptake = _Uptake(
         source, np.empty((groups, slots.voxel.size)), dt / volume * entries.weight, np.zeros((labels, cells)),
-        least_weights(entries) if limited else np.ones(cells), last_rows(entries, width, BLOCK_CELLS),
-        limited, float(dt), volume,
+        least_weights(entries) if limited else np.ones(cells), limited, float(dt), volume,
     )  # fmt: skip
     rates, released = Rates.of(law), np.empty(labels)
     first_rates(
-        field.reshape(labels, -1), slots.voxel, entries, source, dt / volume, volume, law.lattice_rate, rates,
+        field.reshape(labels, -1), slots.voxel, entries, source, uptake.pull, volume, law.lattice_rate, rates,
         occupancy,
     )  # fmt: skip
     _sums(source, released)
+    threads = max(1, min(threads, rows))
+    shares = _Shares.of(entries, rows, width, threads)
     state = (
-        max(1, BLOCK_VALUES // (width * labels)), grid, value, np.asarray(diffusion.r, float),
-        np.asarray(diffusion.decay, float), faces, slots, entries, rates, occupancy, uptake,
-        (np.zeros((labels, rows)), np.zeros((len(uptake.last_row), labels))),
+        field, copy, max(1, BLOCK_VALUES // (width * labels)), shares, grid, value,
+        np.asarray(diffusion.r, float), np.asarray(diffusion.decay, float), faces, slots, entries, rates,
+        occupancy, uptake, (np.zeros((labels, rows)), np.zeros((len(shares.last_row), labels))),
         (flows, released, inflows(u, diffusion)),
     )  # fmt: skip
-    old, new = field, copy
-    with _using(threads) if threads > 1 else nullcontext():
-        for some in substeps(n_sub, field.size):
-            (_serial if threads == 1 else _parallel)(old, new, some, *state)
-            old, new = (new, old) if some % 2 else (old, new)
+    phases = _phases_of(limited)
+    at_once = max(1, diffusion_stencil.UPDATES_PER_CALL // field.size)
+    run_in_phases(lambda *part: _advance(*part, *state), threads, n_sub * phases, at_once * phases)
     _collect(uptake.taken, entries.order, taken)
     if given is not None and occupancy is not None:
         given.taken[entries.order], given.pools[entries.order] = occupancy.taken, occupancy.pools
     if n_sub % 2:
         u[...] = scratch
-
-
-@contextmanager
-def _using(threads: int) -> Iterator[None]:
-    """Within, parallel kernels use so many threads."""
-    before = get_num_threads()
-    set_num_threads(min(max(threads, 1), config.NUMBA_NUM_THREADS))
-    try:
-        yield
-    finally:
-        set_num_threads(before)
 
 
 @njit(**_JIT)

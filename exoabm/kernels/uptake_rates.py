@@ -34,6 +34,8 @@ class Entries(NamedTuple):
     """(cells): the cells in the order of their first voxel, those without any at the end."""
     slot_ptr: NDArray[np.uint64]
     """(slots + 1): the entries of slot q are slot_ptr[q] to slot_ptr[q + 1]."""
+    slot: NDArray[np.uint32]
+    """(entries)"""
     cell: NDArray[np.uint32]
     """(entries): place in `order`."""
     weight: Floats
@@ -81,6 +83,7 @@ def index_entries(
     return Entries(
         order,
         _starts(slot, len(voxel)),
+        slot.astype(np.uint32),
         placed,
         weight,
         _starts(placed, n_cells),
@@ -283,30 +286,29 @@ def set_rates(rates, occupancy, first, last):
 
 
 @njit(**_JIT)
-def first_rates(u, voxel, entries, source, share, volume, lattice_rate, rates, occupancy):
+def first_rates(u, voxel, entries, source, pull, volume, lattice_rate, rates, occupancy):
     """Set the rates of the first sub-step, of a field and sources (labels, voxels or slots).
 
     Vesicles that enter in it count, so that a large number that enters at once saturates: u' is at least
-    A / (1 + B), and u has reached that where sources are steady. ``share`` is dt / V.
+    A / (1 + B), and u has reached that where sources are steady. ``pull`` is (dt / V) w of each entry.
     """
-    slot_ptr, cell, weight, mean = entries.slot_ptr, entries.cell, entries.weight, rates.mean
+    slot, cell, weight, mean = entries.slot, entries.cell, entries.weight, rates.mean
     groups = mean.shape[0]
     held, entering = np.zeros((2, groups, voxel.size))
     for label in range(u.shape[0]):
         mine, coming, field, new = held[label % groups], entering[label % groups], u[label], source[label]
         for q in range(voxel.size):
             mine[q] += field[voxel[q]]
+        for q in range(voxel.size):
             coming[q] += new[q]
     for g in range(groups):
+        most, coming, sink = held[g], entering[g], np.zeros(voxel.size)
+        for e in range(slot.size):
+            sink[slot[e]] += pull[e] * lattice_rate[g, cell[e]]
         for q in range(voxel.size):
-            first, last, sink = slot_ptr[q], slot_ptr[q + _ONE], 0.0
-            if first == last:
-                continue
-            for e in range(first, last):
-                sink += share * weight[e] * lattice_rate[g, cell[e]]
-            most = max(held[g, q], entering[g, q] / (1.0 + sink)) / volume
-            for e in range(first, last):
-                mean[g, cell[e]] += weight[e] * most
+            most[q] = max(most[q], coming[q] / (1.0 + sink[q])) / volume
+        for e in range(slot.size):
+            mean[g, cell[e]] += weight[e] * most[slot[e]]
     set_rates(rates, occupancy, 0, mean.shape[1])
 
 

@@ -97,10 +97,11 @@ class Continuum:
     courant : float, optional
         D dt/dx^2 of a sub-step; at most the stability limit.
     threads : int, optional
-        At most, as many as there are free cores (`FreeCores`): each with rows of a field of its own, in calls
-        of ``PARALLEL_UPDATES``, or with a part of a grid of ``DIVIDED_VOXELS``. By default (None) the cores
-        that the process may use, and no grid is divided, as the code for it takes seconds to compile. The
-        result has the same bits for any number.
+        At most, as many as there are free cores (`FreeCores`), in calls of ``PARALLEL_UPDATES``: each with
+        rows of a field of its own or, where uptake saturates, with a part of the grid. Of linear uptake a
+        grid of ``DIVIDED_VOXELS`` is divided, too. By default (None) the cores that the process may use, and
+        no such grid is divided, as the code for it takes seconds to compile. The result has the same bits for
+        any number.
     """
 
     name = "continuum"
@@ -280,7 +281,7 @@ class Continuum:
             taken=step.taken,
             flows=step.flows,
             occupancy=occupancy,
-            threads=self._cores.count() if self._divides else 1,
+            threads=self._cores.count() if n_sub * field.size >= PARALLEL_UPDATES else 1,
         )
 
 

@@ -35,7 +35,7 @@ def test_one_thread_or_several(monkeypatch: pytest.MonkeyPatch, dim: int, satura
     for threads in (2, 4, None):
         monkeypatch.setattr(FreeCores, "count", lambda _, n=threads: used.append(n) or n or 3)
         assert_identical(one, run(crowd(dim, threads=threads, **options), 1800))
-    assert set(used) == ({2, 4, None} if saturation == "inf" else {2, 4}), "by default no grid is divided"
+    assert set(used) == {2, 4, None}
 
 
 @pytest.mark.parametrize(

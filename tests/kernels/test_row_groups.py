@@ -22,9 +22,9 @@ from exoabm.kernels import (
 VESICLES = {"transport.engine": "vesicles", "cell_type.donor.release_rate": "300 / h"}
 RUNS = {
     "linear": (linear_uptake, "_linear_serial", {}, 1),
-    "shared": (saturable_uptake, "_serial", {"cell_type.recipient.saturation": "1 nM"}, 1),
+    "shared": (saturable_uptake, "_advance", {"cell_type.recipient.saturation": "1 nM"}, 1),
     "linear, threads": (linear_uptake, "_linear_parallel", {}, 8),  # more than rows of the field
-    "shared, threads": (saturable_uptake, "_parallel", {"cell_type.recipient.saturation": "1 nM"}, 2),
+    "shared, threads": (saturable_uptake, "_advance", {"cell_type.recipient.saturation": "1 nM"}, 2),
     "hop": (lattice_random_walk, "_walk_rows", VESICLES | {"transport.capture": "voxel"}, 1),
     "walk": (brownian_offlattice, "_walk_rows", VESICLES | {"transport.capture": "membrane"}, 1),
 }
@@ -49,6 +49,7 @@ def test_small_pieces_give_the_same_bits(monkeypatch: pytest.MonkeyPatch, name: 
     """Odd and even numbers of sub-steps to a piece, so that the two copies of the field change places."""
     module, function, overrides, threads = RUNS[name]
     monkeypatch.setattr("exoabm.transport.continuum_engine.DIVIDED_VOXELS", 1)
+    monkeypatch.setattr("exoabm.transport.continuum_engine.PARALLEL_UPDATES", 0)
     monkeypatch.setattr(linear_uptake, "DIVIDED_VOXELS", 1)
     monkeypatch.setattr("exoabm.processors.FreeCores.count", lambda _: threads)
     monkeypatch.setattr(linear_uptake, "BLOCK_VOXELS", 1)
@@ -61,7 +62,7 @@ def test_small_pieces_give_the_same_bits(monkeypatch: pytest.MonkeyPatch, name: 
     monkeypatch.setattr(module, function, counted)
     whole = bits(overrides, threads)
     once = len(calls)
-    assert once == 3, "one call a step"
+    assert once == 3 or (once >= 6 and name == "shared, threads"), "one call a step and thread"
     voxels = 6 * 4 * 5
     for number in (1, 2, 3):
         calls.clear()
@@ -69,7 +70,7 @@ def test_small_pieces_give_the_same_bits(monkeypatch: pytest.MonkeyPatch, name: 
         monkeypatch.setattr(lattice_random_walk, "HOPS_PER_CALL", number * 500)
         monkeypatch.setattr(brownian_offlattice, "STEPS_PER_CALL", number * 500)
         assert bits(overrides, threads) == whole
-        assert len(calls) > 10 * once, "a step of 20 min is many pieces"
+        assert len(calls) > 30, "a step of 20 min is many pieces"
 
 
 @pytest.mark.parametrize(("n", "voxels"), [(7, 10), (7, 10**9), (1, 1), (1000, 3)])

@@ -1,0 +1,99 @@
+"""Threads that go through numbered phases together: none begins one before all have done the one before.
+
+They wait within the kernel, as a phase takes less time than Python needs to wake a thread. One that has
+waited for long returns to Python, where others can run and signals are answered, and then waits again.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+
+from exoabm.kernels.row_groups import run_together
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+LOOKS = 1 << 13
+"""At the progress of another thread before a return to Python, about 20 us."""
+_LINE = 8
+"""Numbers in a cache line; each thread writes to one of its own."""
+_BYTES = 8
+
+
+def _place(context: Any, builder: Any, array: Any, given: Any, index: Any) -> Any:
+    """Address of a number in an array, (n) int64."""
+    return builder.gep(context.make_array(array)(context, builder, given).data, [index])
+
+
+@intrinsic
+def _load(typing: Any, array: Any, index: Any) -> Any:
+    """``array[index]`` with what its thread wrote before."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        place = _place(context, builder, signature.args[0], values[0], values[1])
+        return builder.load_atomic(place, "acquire", _BYTES)
+
+    return types.int64(array, types.intp), code
+
+
+@intrinsic
+def _store(typing: Any, array: Any, index: Any, value: Any) -> Any:
+    """``array[index] = value`` after all that this thread has written."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        place = _place(context, builder, signature.args[0], values[0], values[1])
+        builder.store_atomic(values[2], place, "release", _BYTES)
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, types.int64), code
+
+
+@njit(cache=True, nogil=True)
+def may_begin(progress, phase):
+    """Whether all threads have done the phases before; waits for them, though not for long."""
+    for place in range(0, progress.size, _LINE):
+        looks = 0
+        while _load(progress, place) < phase:
+            looks += 1
+            if looks == LOOKS:
+                return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def note_done(progress, thread, phase):
+    """A thread has done a phase."""
+    _store(progress, thread * _LINE, phase + 1)
+
+
+def run_in_phases(
+    work: Callable[[int, NDArray[np.int64], int, int], int], threads: int, phases: int, at_once: int
+) -> None:
+    """Do ``work(thread, progress, first, last)``, which returns the first phase not done, until all are done.
+
+    A thread is given ``at_once`` phases at most. It asks `may_begin` before and tells `note_done` after each.
+    An exception in one thread ends all.
+    """
+    progress = np.zeros(threads * _LINE, np.int64)
+
+    def share(thread: int, stopped: threading.Event) -> None:
+        try:
+            phase = 0
+            while phase < phases and not stopped.is_set():
+                before, phase = phase, work(thread, progress, phase, min(phase + at_once, phases))
+                if phase == before:
+                    time.sleep(0)
+        except BaseException:
+            stopped.set()
+            raise
+
+    run_together([partial(share, thread) for thread in range(threads)])
