@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +56,11 @@ class _Writer(pq.ParquetWriter):  # type: ignore[misc]
 
 
 class _GroupWriter:
-    """A Parquet file whose row groups are all full but the last, however its rows come, or are as packed."""
+    """A Parquet file whose row groups are all full but the last, however its rows come, or are as packed.
+
+    Full groups are encoded and written by a thread, one after the other, while the run goes on. An error of
+    the thread is raised when the next groups are full, or at the end.
+    """
 
     def __init__(self, path: Path, schema: pa.Schema, packing: Mapping[str, Any] | None = None) -> None:
         self.path = path
@@ -65,6 +70,8 @@ class _GroupWriter:
         self._writer = _Writer(path, schema, **(STORED if packing is None else packing))
         self._waiting: list[pa.Table] = []
         self._written = 0
+        self._thread: ThreadPoolExecutor | None = None
+        self._busy: Future[None] | None = None
 
     def append(self, table: pa.Table) -> None:
         """Append rows, and write every group that is full."""
@@ -75,21 +82,38 @@ class _GroupWriter:
             return
         self._waiting.append(table)
         if self.rows - self._written >= self._size:
-            self._write((self.rows - self._written) // self._size * self._size)
+            self._wait()
+            self._thread = self._thread or ThreadPoolExecutor(1, "table")
+            groups = self._take((self.rows - self._written) // self._size * self._size)
+            self._busy = self._thread.submit(self._write, groups)
 
     def close(self) -> None:
         """Write what waits, and the footer."""
+        try:
+            self._wait()
+        finally:
+            if self._thread is not None:
+                self._thread.shutdown()
         if self._waiting:
-            self._write(self.rows - self._written)
+            self._write(self._take(self.rows - self._written))
         self._writer.close()
 
-    def _write(self, rows: int) -> None:
-        waiting, self._waiting = pa.concat_tables(self._waiting), []
-        for start in range(0, rows, self._size):
-            group = waiting[start : min(start + self._size, rows)].unify_dictionaries().combine_chunks()
-            self._writer.write_table(group, self._size)
+    def _wait(self) -> None:
+        """Wait for the thread; raises its error."""
+        busy, self._busy = self._busy, None
+        if busy is not None:
+            busy.result()
+
+    def _take(self, rows: int) -> pa.Table:
+        waiting = pa.concat_tables(self._waiting)
         self._waiting = [waiting[rows:]]
         self._written += rows
+        return waiting[:rows]
+
+    def _write(self, groups: pa.Table) -> None:
+        for start in range(0, len(groups), self._size):
+            group = groups[start : start + self._size].unify_dictionaries().combine_chunks()
+            self._writer.write_table(group, self._size)
 
 
 class TableWriter:
