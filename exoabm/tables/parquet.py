@@ -114,6 +114,7 @@ class _GroupWriter:
         for start in range(0, len(groups), self._size):
             group = groups[start : start + self._size].unify_dictionaries().combine_chunks()
             self._writer.write_table(group, self._size)
+        pa.default_memory_pool().release_unused()  # of this thread, which others cannot use
 
 
 class TableWriter:
