@@ -24,8 +24,12 @@ _own: set[int] = set()
 
 
 def own_process() -> None:
-    """State that nothing but exoabm runs in this process, so that it may set how memory is allocated."""
+    """State that nothing but exoabm runs in this process, so that it may set how memory is allocated.
+
+    Arrow, when it is loaded, takes it from the allocator of NumPy, which can use again what tables needed.
+    """
     _own.add(os.getpid())
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 
 def keep_little_memory() -> None:

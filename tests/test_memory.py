@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -26,3 +29,15 @@ def test_only_processes_of_exoabm_keep_little_memory(own, name, options, monkeyp
         memory.own_process()
     memory.keep_little_memory()
     assert set_to == options
+    assert ("ARROW_DEFAULT_MEMORY_POOL" in memory.os.environ) == own
+
+
+@pytest.mark.parametrize("chosen", [None, "mimalloc"])
+def test_arrow_takes_memory_from_the_allocator_of_numpy_unless_the_user_chose_another(chosen) -> None:
+    code = "from exoabm.memory import own_process; own_process()\n"
+    code += "import pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    environ = {name: text for name, text in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
+    if chosen is not None:
+        environ["ARROW_DEFAULT_MEMORY_POOL"] = chosen
+    found = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, check=True)
+    assert found.stdout.decode().strip() == (chosen or "system")
