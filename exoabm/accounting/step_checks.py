@@ -80,6 +80,25 @@ def check_finite(state: State, time: float, *, wholly: bool = False) -> None:
             _look(state, where, array, time, counts)
 
 
+def check_amounts(state: State, behavior: str) -> None:
+    """Stop the run where a behavior that was added left less than nothing in a cell.
+
+    Raises
+    ------
+    NumericalError
+        Naming the behavior, the cell, the quantity, its value and the time.
+    """
+    cells = state.cells
+    for where, array in (("cargo", cells.cargo), ("waste", cells.waste), ("mvb", cells.mvb)):
+        below = array < 0
+        if below.any():
+            place = tuple(int(i) for i in np.argwhere(below)[0])
+            raise NumericalError(
+                f"the behavior {behavior!r} made {_named(state, where, place)} {array[place]:.6g} in the "
+                f"step that begins at {state.time / 3600:.6g} h; amounts are 0 or more"
+            )
+
+
 def _had(state: State) -> np.ndarray:
     """Behaviors that each cell has, (n, B); NaN marks those that its type lacks."""
     return np.isfinite(state.base)[state.cells.type]

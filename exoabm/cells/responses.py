@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from exoabm.accounting.step_checks import check_amounts
 from exoabm.cell_type import SecretionMode
 from exoabm.cells.behaviors import known
 from exoabm.cells.cargo_pools import receive_cargo
@@ -96,6 +97,7 @@ def respond(state: State, uptake: Uptake, dt: float) -> None:
     for behavior in known().values():
         if behavior.act is not None and behavior.name in state.behaviors:
             behavior.act(state, state.behavior(behavior.name), dt)
+            check_amounts(state, behavior.name)
     if state.responses:
         apply_responses(state, state.time + dt)
 

@@ -15,7 +15,7 @@ import pytest
 
 import exoabm as xo
 from exoabm.cells import behaviors
-from exoabm.errors import InputError, RunFailed
+from exoabm.errors import InputError, NumericalError, RunFailed
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -222,6 +222,29 @@ def test_a_registered_behavior_is_told_and_not_sent_to_other_processes(
         xo.behavior("other", unit="1", meaning="no sentence", allowed=(0, 1))
     with pytest.raises(InputError, match="the name must be a text"):
         xo.behavior(5, unit="1", meaning="A number.", allowed=(0, 1))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("amount", "says"),
+    [
+        ("cargo", r"the copies of signal in cell 1 \(recipient\) -1.6666. in the step that begins at 0 h"),
+        ("waste", r"waste of cell 1 \(recipient\) -1.666"),
+    ],
+)
+def test_a_behavior_that_leaves_less_than_nothing_stops_the_run(
+    monkeypatch: pytest.MonkeyPatch, amount: str, says: str
+) -> None:
+    """Negative copies were carried on and recorded."""
+    monkeypatch.setattr(behaviors, "_LOCAL", {})
+
+    @xo.behavior("drain", unit="1/h", meaning="Rate at which a cell loses it.", allowed=(0, 100))
+    def drain(state: object, value: np.ndarray, dt: float) -> None:
+        held = getattr(state.cells, amount)  # type: ignore[attr-defined]
+        held.reshape(len(held), -1)[:, 0] -= value * dt
+
+    changes = SMALL | {"cell_type.recipient.behavior.drain": "10 / h"}
+    with pytest.raises(NumericalError, match=f"the behavior 'drain' made {says}"):
+        xo.run("two_cells", changes, seed=1, hours=1)
 
 
 @pytest.mark.parametrize("words", [[], ["--help"]])
