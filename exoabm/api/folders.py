@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from exoabm.api.plots import Plots
+from exoabm.errors import InputError
 from exoabm.manifest import MANIFEST, listed
 
 if TYPE_CHECKING:
@@ -19,8 +20,19 @@ if TYPE_CHECKING:
 
 
 def place_of(out: str | Path | None, name: str) -> tuple[Any, Path]:
-    """The folder for results, and the temporary one that holds it if none was named."""
+    """The folder for results, and the temporary one that holds it if none was named.
+
+    Raises
+    ------
+    InputError
+        If it lies inside finished results, where ``exoabm verify`` would find it foreign.
+    """
     if out is not None:
+        around = next((each for each in Path(out).absolute().parents if listed(each)), None)
+        if around is not None:
+            raise InputError(
+                f"{out} lies inside {around}, which holds finished results; choose a place outside"
+            )
         return None, Path(out)
     home = tempfile.TemporaryDirectory(prefix="exoabm-")
     return home, Path(home.name) / name

@@ -27,6 +27,16 @@ def made() -> xo.Run:
     return xo.run("two_cells", SMALL, seed=3, hours=2)
 
 
+def test_results_inside_finished_results_are_refused(made: xo.Run, tmp_path: Path) -> None:
+    """A run was written into another's folder, where `exoabm verify` then found its files foreign."""
+    kept = made.save(tmp_path / "run").folder
+    for call in (xo.run, xo.sensitivity):
+        with pytest.raises(InputError, match=r"lies inside .*run, which holds finished results"):
+            call("two_cells", out=kept / "a/b")
+    (tmp_path / "manifest.json").write_text('{"name": "of another program"}')
+    assert xo.run("two_cells", SMALL, seed=1, hours=0.5, out=tmp_path / "beside").folder.is_dir()
+
+
 def test_values_of_python_are_those_of_a_file() -> None:
     import pint
 
