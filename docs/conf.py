@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import exoabm
-from exoabm.api import effects, scenarios
+from exoabm.api import causal, scenarios
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -32,7 +32,7 @@ nb_execution_in_temp = True
 nb_execution_timeout = 600  # s; the first run of an installation compiles
 numpydoc_show_class_members = False
 autodoc_member_order = "bysource"
-exoabm.scenario, exoabm.causal = scenarios.scenario, effects.causal  # not the packages of these names
+exoabm.scenario, exoabm.causal = scenarios.scenario, causal.causal  # not the packages of these names
 autodoc_typehints = "none"  # the docstrings state types, shapes and units
 
 html_theme = "furo"

@@ -21,16 +21,16 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from exoabm.api.analyses import fit as fit
-    from exoabm.api.analyses import sensitivity as sensitivity
     from exoabm.api.batches import Sweep as Sweep
     from exoabm.api.batches import open_sweep as open_sweep
     from exoabm.api.batches import sweep as sweep
-    from exoabm.api.communication import paths as paths
-    from exoabm.api.communication import score as score
-    from exoabm.api.effects import causal as causal
-    from exoabm.api.effects import compare as compare
-    from exoabm.api.effects import whatif as whatif
+    from exoabm.api.calibration import fit as fit
+    from exoabm.api.calibration import sensitivity as sensitivity
+    from exoabm.api.causal import causal as causal
+    from exoabm.api.causal import paths as paths
+    from exoabm.api.causal import whatif as whatif
+    from exoabm.api.communication_inference import score as score
+    from exoabm.api.comparison import compare as compare
     from exoabm.api.runs import Run as Run
     from exoabm.api.runs import open_run as open_run
     from exoabm.api.runs import resume as resume
@@ -48,10 +48,11 @@ if TYPE_CHECKING:
     from exoabm.scenario.loader import load as load
 
 _NAMES = {
-    "exoabm.api.analyses": ("fit", "sensitivity"),
     "exoabm.api.batches": ("Sweep", "open_sweep", "sweep"),
-    "exoabm.api.communication": ("paths", "score"),
-    "exoabm.api.effects": ("causal", "compare", "whatif"),
+    "exoabm.api.calibration": ("fit", "sensitivity"),
+    "exoabm.api.causal": ("causal", "paths", "whatif"),
+    "exoabm.api.communication_inference": ("score",),
+    "exoabm.api.comparison": ("compare",),
     "exoabm.api.runs": ("Run", "open_run", "resume", "run"),
     "exoabm.api.scenarios": ("list_scenarios", "scenario", "scenario_from_table"),
     "exoabm.api.trials": ("Trial", "open_trial", "trial"),

@@ -14,6 +14,8 @@ from exoabm.kernels import line_of_sight, medium
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+FEW = 16
+"""To so many targets all distances are sooner computed than a tree is searched."""
 SIDES = ("x_low", "x_high", "y_low", "y_high", "z_low", "z_high")
 
 
@@ -177,6 +179,24 @@ class Domain:
         if self.dim == 2:
             delta[..., 2] = 0.0
         return delta
+
+    def distance_to_nearest(self, points: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Distance from points to the nearest target, around periodic faces too; inf without targets."""
+        from scipy.spatial import cKDTree
+        from scipy.spatial.distance import cdist
+
+        if not len(targets):
+            return np.full(len(points), np.inf)
+        images = targets
+        for axis in range(self.dim):
+            if self.faces[2 * axis] == Face.PERIODIC:
+                shift = np.zeros(3)
+                shift[axis] = self.extent[axis]
+                images = np.concatenate([images, images + shift, images - shift])
+        if len(images) <= FEW:
+            return np.asarray(cdist(images, points).min(axis=0))
+        distance, _ = cKDTree(images).query(points)
+        return np.asarray(distance)
 
     def describe(self) -> str:
         """Description in one line, as '1000 x 700 um slab, 10 um thick, 100 x 70 voxels of 10 um'."""

@@ -18,7 +18,6 @@ import numpy as np
 
 from exoabm.analysis.communication_graph import COUNTS, UNKNOWN, Edges, all_cells, apart, edges_of, places
 from exoabm.cell_type import reachable
-from exoabm.domain import Face
 from exoabm.errors import InputError
 from exoabm.state import ANY_CELL, OUTSIDE, Resolution
 from exoabm.tables.declarations import CELL, DOSE, RESERVOIR, TABLES
@@ -35,8 +34,6 @@ PER_ML = 1e12
 """Vesicles/um^3 to vesicles/mL."""
 LISTED = 10
 """Strongest edges of a summary."""
-FEW = 16
-"""To so many targets all distances are sooner computed than a tree is searched."""
 
 
 def edge_table(state: State, about: Mapping[str, str] | None = None, edges: Edges | None = None) -> pa.Table:
@@ -178,7 +175,7 @@ def nearest_donor_distance(state: State, donor_type: str | None = None) -> np.nd
     A donor of ``donor_type``, if that is given; positions are present, or those at death.
     """
     cells = all_cells(state)
-    return _nearest(state, cells.position, cells.position[cells.donated(state, donor_type)])
+    return state.domain.distance_to_nearest(cells.position, cells.position[cells.donated(state, donor_type)])
 
 
 def communication_distance(state: State, kind: int, threshold: float) -> float:
@@ -214,7 +211,7 @@ def distance_profile(state: State, kind: int) -> tuple[np.ndarray, np.ndarray]:
         centers[:, axis] = values.ravel()
     if domain.dim == 2:
         centers[:, 2] = donors[0, 2]
-    distance = _nearest(state, centers, donors)
+    distance = state.domain.distance_to_nearest(centers, donors)
     shell = (distance / domain.voxel).astype(np.int64)
     weight = np.ones(domain.n_voxels)
     if domain.obstacle is not None:
@@ -294,26 +291,6 @@ def _nested(matrix: TypeMatrix, values: np.ndarray) -> dict[str, dict[str, float
 
 def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
-
-
-def _nearest(state: State, points: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Distance from points to the nearest target, around periodic faces too; inf without targets."""
-    from scipy.spatial import cKDTree
-    from scipy.spatial.distance import cdist
-
-    if not len(targets):
-        return np.full(len(points), np.inf)
-    domain = state.domain
-    images = targets
-    for axis in range(domain.dim):
-        if domain.faces[2 * axis] == Face.PERIODIC:
-            shift = np.zeros(3)
-            shift[axis] = domain.extent[axis]
-            images = np.concatenate([images, images + shift, images - shift])
-    if len(images) <= FEW:
-        return np.asarray(cdist(images, points).min(axis=0))
-    distance, _ = cKDTree(images).query(points)
-    return np.asarray(distance)
 
 
 def _quantile(values: np.ndarray, weight: np.ndarray, q: float) -> float:

@@ -209,7 +209,7 @@ def write(comparison: Comparison, folder: Path, *, overwrite: bool = False) -> l
     """
     import pyarrow.parquet as pq
 
-    from exoabm.plot.effects import draw_comparison
+    from exoabm.plot.comparison import draw_comparison
 
     check_room(folder, FILES, overwrite=overwrite)
     table = difference_table(comparison)

@@ -297,7 +297,7 @@ def _table(
 
 
 def _written(found: Attribution, loaded: LoadedScenario, out: Path, sample: str) -> None:
-    from exoabm.plot.effects import draw_attribution
+    from exoabm.plot.causal import draw_attribution
     from exoabm.tables.parquet import write_table
     from exoabm.tables.schema import build
 

@@ -259,7 +259,7 @@ def write(result: Paths, out: Path, title: str, overwrite: bool = False) -> None
     from exoabm.manifest import MANIFEST, inside
     from exoabm.manifest import write as write_manifest
     from exoabm.output.durable_files import atomic_folder, check_room
-    from exoabm.plot.effects import draw_paths
+    from exoabm.plot.causal import draw_paths
     from exoabm.tables.parquet import write_table
     from exoabm.tables.schema import build
 

@@ -192,7 +192,7 @@ def _kept_beside(error: NumericalError, failed: Path, out: Path) -> NumericalErr
 
 def _compare(out: Path, asked: dict[str, Any], scenario: Scenario) -> dict[str, Any]:
     """Write the differences of both runs, the picture and the summary, which is returned."""
-    from exoabm.plot.effects import draw_whatif
+    from exoabm.plot.causal import draw_whatif
 
     a, b = Run(out / AS_IS), Run(out / CHANGED)
     (out / DIFFERENCE).mkdir()

@@ -40,7 +40,7 @@ from exoabm.cli.options import (
 from exoabm.errors import set_options, visible
 
 if TYPE_CHECKING:
-    from exoabm.api.analyses import Diameters, Fit
+    from exoabm.api.calibration import Diameters, Fit
     from exoabm.batch.calibration.sensitivity import Sensitivity
 
 ROUNDING = 1e-9
@@ -150,7 +150,7 @@ def fit(
 
     With --out, the same command continues an interrupted fit.
     """
-    from exoabm.api.analyses import Diameters
+    from exoabm.api.calibration import Diameters
     from exoabm.batch.calibration.fit import plain
 
     state_what_is_kept(out_)

@@ -125,7 +125,7 @@ def causal(
     as_json: JsonOption = False,
 ) -> None:
     """Attribute a readout to donors: the causal effect of each, and the vesicles that it released."""
-    from exoabm.api.effects import attributable
+    from exoabm.api.causal import attributable
 
     loaded = attributable(scenario, changes_of(set_, engine), by)
     asked: dict[str, Any] = {

@@ -12,7 +12,8 @@ from rich.table import Column
 from exoabm.cli.console import app, out, plain_table, print_json, print_warnings, state_what_remains
 from exoabm.cli.options import JsonOption, load, overrides_of
 from exoabm.errors import InputError
-from exoabm.export.formats import FIGURES, FORMATS, TABLE_ENDINGS
+from exoabm.export.figure_list import FIGURES
+from exoabm.export.formats import FORMATS, TABLE_ENDINGS
 
 if TYPE_CHECKING:
     from exoabm.communication_inference.score import Agreement, Report

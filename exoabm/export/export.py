@@ -31,7 +31,6 @@ from exoabm.output.durable_files import (
 )
 from exoabm.output.folder_locks import LOCK
 from exoabm.output.run_folder import check_finished
-from exoabm.readers.text_table import PHYSICELL_COLUMNS
 from exoabm.runs.input_tables import copy, tables_of
 from exoabm.runs.provenance import Operation
 from exoabm.scenario.loader import load, run_of
@@ -334,17 +333,3 @@ def _as_numpy(column: pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_string(column.type):
         return np.array(column.fill_null("").to_pylist(), dtype=np.str_)
     return np.asarray(column.to_numpy(zero_copy_only=False))
-
-
-def write_physicell(finished: ExportedRun, to: Path) -> None:
-    """Write the living cells at the end as PhysiCell's ``cells.csv``, version 2: ``x,y,z,type``, in um.
-
-    Types are written by their names, which PhysiCell requires in its ``cell_definitions``. Values have no
-    quotes, which PhysiCell would read as letters; names of types have no commas.
-    """
-    cells = finished.last_cells
-    places = (np.asarray(cells[f"{axis}_um"]).tolist() for axis in "xyz")
-    rows = zip(*places, cells["cell_type"].to_pylist(), strict=True)
-    with to.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(",".join(PHYSICELL_COLUMNS) + "\n")
-        file.writelines(f"{x!r},{y!r},{z!r},{name}\n" for x, y, z, name in rows)

@@ -1,13 +1,12 @@
-"""Tables of export formats and of figures for publication of a run, a sweep or a trial.
+"""Table of export formats of a run, a sweep or a trial.
 
-They are data alone, so that the command line lists them without the libraries that write or draw them.
+It is data alone, so that the command line lists it without the libraries that write.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from exoabm.errors import InputError, did_you_mean
 
@@ -104,7 +103,7 @@ FORMATS: tuple[Format, ...] = (
         (".physicell.csv",),
         "living cells at the end: `x,y,z,type`, version 2",
         "PhysiCell, exoabm",
-        f"{HERE}.export:write_physicell",
+        f"{HERE}.physicell:write",
     ),
     Format(
         "simularium",
@@ -128,24 +127,6 @@ FORMATS: tuple[Format, ...] = (
         f"{HERE}.vtk:write_cells",
     ),
 )
-
-
-class Figure(NamedTuple):
-    """A row in the table of figures: what it shows, and ``module:function`` from a request to its page."""
-
-    shows: str
-    drawn_by: str
-
-
-FIGURES = {
-    "matrix": Figure("vesicles by donor and recipient type", f"{HERE}.publication_figures:matrix_figure"),
-    "network": Figure(
-        "vesicles as arrows between cells or types", f"{HERE}.publication_figures:network_figure"
-    ),
-    "time": Figure("uptake or delivery by type over time", f"{HERE}.publication_figures:time_figure"),
-    "distance": Figure("vesicles by distance from the donor", f"{HERE}.publication_figures:distance_figure"),
-}
-"""By the name that ``exoabm figure --what`` takes."""
 
 
 def names() -> tuple[str, ...]:

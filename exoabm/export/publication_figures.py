@@ -1,4 +1,4 @@
-"""Figures for publication from a run, a sweep or a trial; ``FIGURES`` in ``formats.py`` has their names."""
+"""Figures for publication from a run, a sweep or a trial; ``FIGURES`` in ``figure_list`` has their names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError, did_you_mean
-from exoabm.export.formats import FIGURES
+from exoabm.export.figure_list import FIGURES
 from exoabm.export.publication_data import (
     MEASURES,
     FigureRequest,

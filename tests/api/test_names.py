@@ -12,8 +12,9 @@ import matplotlib as mpl
 import pytest
 
 import exoabm as xo
-from exoabm.api import analyses, batches, communication, effects, scenarios, trials
+from exoabm.api import batches, calibration, causal, communication_inference, comparison, scenarios, trials
 from exoabm.api.plots import Plots
+from exoabm.api.result import Result
 from exoabm.cells import behaviors
 from exoabm.scenario.loader import LoadedScenario
 
@@ -23,10 +24,10 @@ RESULTS = (
     batches.Batch,
     batches.Replicates,
     trials.Trial,
-    *(each for module in (analyses, communication, effects) for each in vars(module).values()
-      if isinstance(each, type) and issubclass(each, analyses.Result)),
+    *(each for module in (calibration, causal, communication_inference, comparison)
+      for each in vars(module).values() if isinstance(each, type) and issubclass(each, Result)),
 )  # fmt: skip
-FUNCTIONS = {"causal": effects.causal, "scenario": scenarios.scenario}
+FUNCTIONS = {"causal": causal.causal, "scenario": scenarios.scenario}
 """Functions with the name of a package, which ``xo`` may have in their place."""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.batch.calibration.evaluation import factors_of
+from exoabm.batch.calibration.factors import factors_of
 from exoabm.scenario.loader import LoadedScenario, parse
 
 WORLD = """

@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exoabm.batch.calibration.evaluation import factors_of
+from exoabm.batch.calibration.factors import factors_of
 from exoabm.batch.calibration.fit import RUNS, Fit, fit_series, write_fit
-from exoabm.batch.calibration.measurements import Diameters, Series, fit_diameters, read_table, series_of
+from exoabm.batch.calibration.measurements import Diameters, Series, fit_diameters, series_of
 from exoabm.batch.execution.plan import replicate_seeds
 from exoabm.errors import InputError, RunFailed
 from exoabm.model import ExosomeModel
 from exoabm.output.metrics import measure
 from exoabm.readers.particle_sizes import read_sizes
+from exoabm.readers.time_series import read_table
 from exoabm.scenario.loader import load
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from exoabm.batch.calibration import sensitivity as module
-from exoabm.batch.calibration.evaluation import factors_of
+from exoabm.batch.calibration.factors import factors_of
 from exoabm.batch.calibration.sensitivity import Sensitivity, run_sensitivity
 from exoabm.batch.calibration.sensitivity_report import write_report
 from exoabm.batch.execution.plan import Plan

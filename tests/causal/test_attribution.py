@@ -16,7 +16,6 @@ from exoabm.causal.attribution import adjoint, attribute, contribution, duration
 from exoabm.causal.coalitions import replicates_of
 from exoabm.cell_type import Block, Silence
 from exoabm.errors import InputError
-from exoabm.plot import effects
 from exoabm.runs import measured_runtime
 from exoabm.scenario.loader import load
 from exoabm.transport.transfer_matrix import check_steady
@@ -134,7 +133,7 @@ def test_shapley_values_of_runs_that_do_not_vary_are_those_of_the_definition(tmp
     asked = {"readout": "taken_up[exosome]", "by": "cell", "design": "shapley"}
     digests, captions = Mock(wraps=coalitions.row_of), Mock()
     monkeypatch.setattr(coalitions, "row_of", digests)
-    monkeypatch.setattr(effects, "draw_attribution", captions)
+    monkeypatch.setattr("exoabm.plot.causal.draw_attribution", captions)
     for seeds in (1, 2):
         digests.reset_mock()
         (tmp_path / str(seeds)).mkdir()

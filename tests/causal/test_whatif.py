@@ -66,7 +66,7 @@ def test_the_difference_of_every_table_is_that_of_the_runs(tmp_path, engine):
 
 
 def test_a_change_within_a_step_says_when_it_acts(tmp_path, monkeypatch):
-    monkeypatch.setattr("exoabm.plot.effects.draw_whatif", lambda *_, **__: None)
+    monkeypatch.setattr("exoabm.plot.causal.draw_whatif", lambda *_, **__: None)
     options = {"at": "15 min", "seed": 1, "hours": 0.5}
     late = whatif(loaded(LINEAR), tmp_path / "s", silence="cell:1", **options)
     assert late.about["moved"] == "15 min is within a step: the change begins at its end, 1200 s."
@@ -83,7 +83,7 @@ STEP = (3000.0, "cell_type.donor.release_rate", "90 / h")
 @pytest.fixture(params=["continuum", "vesicles"])
 def kept(request, tmp_path, monkeypatch):
     """A run on a table of cells that kept checkpoints of 1, 2 and 3 half hours; pictures take no time."""
-    monkeypatch.setattr("exoabm.plot.effects.draw_whatif", lambda *_, **__: None)
+    monkeypatch.setattr("exoabm.plot.causal.draw_whatif", lambda *_, **__: None)
     rows = ["x,y,cell_type", "10,10,donor", "30,17,relay", "50,24,reader", "70,31,reader", ""]
     (tmp_path / "cells.csv").write_text("\n".join(rows))
     text = TOML[: TOML.index(b"[[layout.group]]")] + TOML[TOML.index(b"[clock]") :]
@@ -206,7 +206,7 @@ def test_records_of_every_failed_twin_are_kept(tmp_path):
 
 
 def test_a_folder_that_comes_to_out_during_both_runs_is_left_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr("exoabm.plot.effects.draw_whatif", lambda *_, **__: None)
+    monkeypatch.setattr("exoabm.plot.causal.draw_whatif", lambda *_, **__: None)
     out = tmp_path / "w"
 
     def put(_):
@@ -220,7 +220,7 @@ def test_a_folder_that_comes_to_out_during_both_runs_is_left_alone(tmp_path, mon
 
 
 def test_the_pairing_says_what_competition_changed(tmp_path, monkeypatch):
-    monkeypatch.setattr("exoabm.plot.effects.draw_whatif", lambda *_, **__: None)
+    monkeypatch.setattr("exoabm.plot.causal.draw_whatif", lambda *_, **__: None)
     for number, (saturation, share) in enumerate((("inf", 0.0), ("1 pM", 1e-3))):
         keys = {f"cell_type.{name}.saturation": saturation for name in ("relay", "reader")}
         found = whatif(
@@ -234,7 +234,7 @@ def test_the_pairing_says_what_competition_changed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("known", "silence"), [("none", "cell_type:donor"), ("cell_type", "cell:0")])
 def test_donors_that_are_not_recorded_are_not_shown_as_zeros(known, silence, tmp_path, monkeypatch):
-    monkeypatch.setattr("exoabm.plot.effects.draw_whatif", lambda *_, **__: None)
+    monkeypatch.setattr("exoabm.plot.causal.draw_whatif", lambda *_, **__: None)
     scenario = loaded({"transport.provenance": known, "clock.step": "30 min"})
     found = whatif(scenario, tmp_path / "w", silence=silence, seed=1, hours=1)
     words = {"none": "are not recorded", "cell_type": "are known by type alone"}[known]
@@ -328,7 +328,7 @@ def test_what_is_not_drawn_leaves_no_folder(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError(28, "full")
 
-    monkeypatch.setattr("exoabm.plot.effects.draw_paths", fail)
+    monkeypatch.setattr("exoabm.plot.causal.draw_paths", fail)
     row = {"vesicle_kind": "exosome", "first_donor_type": "donor", "donor_type": "donor", "share": 1.0}
     row |= {"recipient_type": "reader", "relays": 0, "recycled": 0, "delivered": 1.0}
     with pytest.raises(OSError, match="full"):

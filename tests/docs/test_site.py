@@ -16,7 +16,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import exoabm
-from exoabm.api import analyses, communication, effects
+from exoabm.api import calibration, causal, communication_inference, comparison
+from exoabm.api.result import Result
 from exoabm.scenario.loader import shipped
 
 pytestmark = pytest.mark.slow
@@ -77,8 +78,9 @@ def test_every_public_name_and_scenario_has_its_place(site: Path) -> None:
     api = (site / "docs/api.html").read_text(encoding="utf-8")
     names = [name for name in exoabm.__all__ if not name.startswith("__")]
     assert not [name for name in names if f'id="exoabm.{name}"' not in api]
-    results = [each for module in (analyses, communication, effects) for each in vars(module).values()
-               if isinstance(each, type) and issubclass(each, analyses.Result)]  # fmt: skip
+    modules = (calibration, causal, communication_inference, comparison)
+    results = [each for module in modules for each in vars(module).values()
+               if isinstance(each, type) and issubclass(each, Result)]  # fmt: skip
     assert not [each for each in results if f'id="{each.__module__}.{each.__name__}"' not in api]
     assert all(getattr(exoabm, name).__doc__ for name in names)
     assert all((site / f"scenarios/{name}.html").is_file() for name in shipped())

@@ -13,7 +13,7 @@ from scipy import stats
 
 from exoabm.errors import InputError
 from exoabm.export import publication_data
-from exoabm.export.formats import FIGURES
+from exoabm.export.figure_list import FIGURES
 from exoabm.export.publication_data import FigureRequest, amounts_of, distances_of, donors_and_recipients
 from exoabm.export.publication_figures import draw_figure
 from exoabm.export.type_exchange import exchange_of

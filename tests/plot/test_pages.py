@@ -13,8 +13,8 @@ from matplotlib.text import Text
 
 from exoabm import plot
 from exoabm.errors import InputError
+from exoabm.plot.causal import label_points
 from exoabm.plot.curves import curve_page, tidy, write_names
-from exoabm.plot.effects import label_points
 from exoabm.plot.figure_page import Page, styled
 from exoabm.plot.maps import Cells, Links, map_page
 from exoabm.plot.matrices import Panel, matrix_page

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.batch.calibration.evaluation import factors_of
+from exoabm.batch.calibration.factors import factors_of
 from exoabm.batch.calibration.sensitivity import run_sensitivity
 from exoabm.batch.comparison import compare
 from exoabm.batch.execution.runner import run_rows

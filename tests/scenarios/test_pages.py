@@ -15,7 +15,7 @@ from page_headings import HEADINGS
 
 from exoabm import ExosomeModel
 from exoabm.accounting.mass_balance import PLACES
-from exoabm.batch.calibration.evaluation import factors_of
+from exoabm.batch.calibration.factors import factors_of
 from exoabm.batch.sweeps.sweep import plan_sweep
 from exoabm.cli import app
 from exoabm.errors import InputError

@@ -48,7 +48,7 @@ from exoabm.scenario.loader import LoadedScenario
 from exoabm.tables.readouts import resolve
 
 if TYPE_CHECKING:
-    from exoabm.batch.calibration.evaluation import Factor
+    from exoabm.batch.calibration.factors import Factor
     from exoabm.batch.calibration.measurements import Series
     from exoabm.batch.execution.workers import Workers
     from exoabm.scenario.loader import LoadedScenario

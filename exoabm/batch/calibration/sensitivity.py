@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from exoabm.batch.calibration.evaluation import Factor, Stage
+    from exoabm.batch.calibration.evaluation import Stage
+    from exoabm.batch.calibration.factors import Factor
     from exoabm.batch.execution.workers import Workers
     from exoabm.scenario.loader import LoadedScenario
 

@@ -1,4 +1,4 @@
-"""Paths of deliveries, and scores of methods that infer communication, with tables and plots."""
+"""Scores of methods that infer communication, with tables and plots."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.api.analyses import Result
 from exoabm.api.folders import save_json
 from exoabm.api.plots import new_axes
-from exoabm.api.runs import Run
+from exoabm.api.result import Result
 from exoabm.api.scenarios import file_of, in_python, words_of_python
 from exoabm.errors import InputError, did_you_mean
 
@@ -19,72 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from exoabm.api.scenarios import Frame
-    from exoabm.causal import paths as following
     from exoabm.communication_inference import score as scoring
-
-
-def paths(run: Run | str | Path) -> Paths:
-    """Tell direct deliveries of a run from those over relays, by the number of cells in between.
-
-    Parameters
-    ----------
-    run : Run, str or Path
-        A run of the engine ``vesicles``, or its folder.
-
-    Raises
-    ------
-    InputError
-        If the run has no single vesicles, nothing was delivered, or the paths cannot be determined.
-
-    Examples
-    --------
-    >>> import exoabm as xo
-    >>> sure = {"vesicle.exosome.delivery_probability": 1, "transport.engine": "vesicles"}
-    >>> run = xo.run("two_cells", sure | {"domain.voxel": "40 um"}, seed=1, hours=4)
-    >>> {row["relays"] for row in xo.paths(run).rows()}
-    {0}
-    """
-    from exoabm.causal.paths import paths as follow
-
-    folder = run.folder if isinstance(run, Run) else Path(run)
-    return Paths(follow(folder), Run(folder))
-
-
-class Paths(Result):
-    """Deliveries by first donor type, recipient type, and number of cells in between.
-
-    Attributes
-    ----------
-    found : causal.paths.Paths
-    """
-
-    def __init__(self, found: following.Paths, run: Run) -> None:
-        self.found, self._run, self.notes = found, run, []
-        self.title = f"paths of the deliveries in {run!r}".replace("<", "").replace(">", "")
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Per path: donor and recipient types, ``relays``, ``recycled``, ``delivered`` and its ``share``."""
-        return [dict(row) for row in self.found.rows]
-
-    def plot(self, recipient: str | None = None, *, ax: Axes | None = None) -> Axes:
-        """Draw the share of the deliveries to a cell type, by default the first, by cells in between."""
-        from exoabm.plot.effects import relays
-
-        shares = self.found.by_hops()
-        name = next(iter(shares)) if recipient is None else recipient
-        if name not in shares:
-            raise InputError(f"nothing was delivered to {name!r}{did_you_mean(name, shares)}")
-        with new_axes(ax) as ax:
-            relays(ax, shares[name])
-            ax.set(ylabel="share of delivered vesicles", title=name)
-        return ax
-
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write ``paths.parquet`` and ``paths.png`` into a folder."""
-        from exoabm.causal.paths import write
-
-        write(self.found, Path(folder), self._run.summary["title"], overwrite)
-        return Path(folder)
 
 
 def score(truth: str | Path, result: str | Path | Frame, **options: Any) -> Score:

@@ -14,13 +14,12 @@ from exoabm.api.batches import Vary, source_of, vary_texts, workers_of
 from exoabm.api.folders import place_of, save_json, saved_folder
 from exoabm.api.plots import new_axes
 from exoabm.api.progress import progress_bar
+from exoabm.api.result import LABELED, Result
 from exoabm.api.scenarios import Frame, Source, file_of, runnable
 from exoabm.errors import InputError, LongRun, did_you_mean
 from exoabm.scenario.overrides import model_time
-from exoabm.tables.html import html_card, html_table
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from matplotlib.axes import Axes
 
     from exoabm.api.progress import ProgressUpdate
@@ -29,36 +28,6 @@ if TYPE_CHECKING:
     from exoabm.readers.particle_sizes import SizeTable
     from exoabm.scenario.loader import LoadedScenario
     from exoabm.scenario.overrides import Changes
-
-
-LABELED = 1.4
-"""Columns of a journal that a plot with names of keys is wide."""
-
-
-class Result:
-    """A result with rows: ``table``, and a table in a notebook."""
-
-    title: str
-    notes: list[str]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The rows of the table."""
-        raise NotImplementedError
-
-    @property
-    def table(self) -> pa.Table:
-        """The rows, as a ``pyarrow.Table``."""
-        import pyarrow as pa
-
-        return pa.Table.from_pylist(self.rows())
-
-    def __repr__(self) -> str:
-        return f"<{self.title}>"
-
-    def _repr_html_(self) -> str:
-        rows = self.rows()
-        names = list(rows[0]) if rows else []
-        return html_card(self.title, self.notes, html_table(names, [list(row.values()) for row in rows]))
 
 
 def fit(
@@ -122,10 +91,11 @@ def fit(
     >>> round(found.rows()[0]["value"], 1)
     90.0
     """
-    from exoabm.batch.calibration.evaluation import factors_of
+    from exoabm.batch.calibration.factors import factors_of
     from exoabm.batch.calibration.fit import fit_series, write_fit
-    from exoabm.batch.calibration.measurements import read_table, series_of
+    from exoabm.batch.calibration.measurements import series_of
     from exoabm.readers.particle_sizes import HEIGHTS, read_sizes
+    from exoabm.readers.time_series import read_table
 
     loaded = runnable(source, changes)
     if cluster is not None and out is None:
@@ -354,7 +324,7 @@ def sensitivity(
     >>> found.rows()[0]["key"]
     'cell_type.donor.release_rate'
     """
-    from exoabm.batch.calibration.evaluation import factors_of
+    from exoabm.batch.calibration.factors import factors_of
     from exoabm.batch.calibration.sensitivity import duration_note, run_sensitivity
     from exoabm.batch.calibration.sensitivity_report import write_report
     from exoabm.batch.execution.workers import kept
