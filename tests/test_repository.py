@@ -7,6 +7,7 @@ import re
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 import yaml
@@ -101,3 +102,17 @@ def test_every_module_named_in_a_docstring_exists() -> None:
     assert absent_modules("``runs.runtime_estimate`` and ``runs.execute.resume_run``") == [
         "runs.runtime_estimate"
     ]
+
+
+def test_every_function_that_a_table_names_as_text_exists() -> None:
+    """Of formats, figures and measures of batches, which are imported only when they are used."""
+    from exoabm.batch.calibration.fit import METRICS
+    from exoabm.batch.execution.plan import READOUTS
+    from exoabm.batch.trials import design
+    from exoabm.causal import attribution
+    from exoabm.export.figure_list import FIGURES
+    from exoabm.export.formats import FORMATS
+
+    named = [each.writer for each in FORMATS] + [each.drawn_by for each in FIGURES.values()]
+    for name in (*named, METRICS, READOUTS, design.MEASURE, attribution.MEASURE):
+        assert callable(resolve_name(name)), name

@@ -66,7 +66,7 @@ FORMATS: tuple[Format, ...] = (
         ("truth.h5ad",),
         "AnnData: true communication and the view of an observer, to test methods that infer it",
         "anndata, liana, squidpy, COMMOT, `exoabm score`",
-        f"{HERE}.truth:write",
+        f"{HERE}.ground_truth:write",
         options="truth_",
     ),
     Format(
