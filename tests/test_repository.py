@@ -83,6 +83,21 @@ def test_an_absent_path_module_or_table_is_seen() -> None:
     }  # fmt: skip
 
 
+def absent_files(page: str) -> set[str]:
+    """File names in code of a page, without a folder, that no file here has; one is of JupyterHub."""
+    here = {
+        path.name for room in ("exoabm", "viz", "benchmarks", "tests") for path in (ROOT / room).rglob("*.*")
+    }
+    return {word for word in re.findall(r"`([a-z_]+\.(?:py|vue|sh))`", page) if word not in here} - {
+        "jupyterhub_config.py"
+    }
+
+
+def test_every_file_that_a_recipe_names_without_its_folder_exists() -> None:
+    assert not absent_files((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert absent_files("`state.py`, `canvas.vue`, `gone.py`, `gone.vue`") == {"gone.py", "gone.vue"}
+
+
 PACKAGES = "analysis|batch|communication_inference|kernels|output|plot|readers|runs|scenario"
 """Whose names are not also those of tables, files or keys."""
 
