@@ -44,6 +44,19 @@ def listed(folder: Path) -> tuple[str, ...]:
     return tuple(_read(folder)[0])
 
 
+def check_outside(path: Path) -> None:
+    """Refuse a place for results inside finished ones, to which they would be foreign.
+
+    Raises
+    ------
+    InputError
+        Naming the folder around it.
+    """
+    around = next((each for each in path.absolute().parents if listed(each)), None)
+    if around is not None:
+        raise InputError(f"{path} lies inside {around}, which holds finished results; choose a place outside")
+
+
 def faults(folder: Path, only: Iterable[str] | None = None) -> list[Fault]:
     """What is damaged or missing in a folder, by its manifest, and what is foreign to it.
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from exoabm.api.plots import Plots
-from exoabm.errors import InputError
-from exoabm.manifest import MANIFEST, listed
+from exoabm.manifest import MANIFEST, check_outside, listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -25,14 +24,10 @@ def place_of(out: str | Path | None, name: str) -> tuple[Any, Path]:
     Raises
     ------
     InputError
-        If it lies inside finished results, where ``exoabm verify`` would find it foreign.
+        If it lies inside finished results.
     """
     if out is not None:
-        around = next((each for each in Path(out).absolute().parents if listed(each)), None)
-        if around is not None:
-            raise InputError(
-                f"{out} lies inside {around}, which holds finished results; choose a place outside"
-            )
+        check_outside(Path(out))
         return None, Path(out)
     home = tempfile.TemporaryDirectory(prefix="exoabm-")
     return home, Path(home.name) / name

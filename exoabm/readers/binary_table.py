@@ -62,7 +62,7 @@ def read_anndata(name: str, form: str, root: Any, child: Child, max_bytes: int, 
             f"{enumerated(sorted(root.keys()), 8) or 'nothing'}"
         )
     index = _text(obs.attrs.get("_index", INDEX))
-    shape = getattr(_values(child(obs, index), child), "shape", ())
+    shape: tuple[int, ...] = getattr(_values(child(obs, index), child), "shape", ())
     if len(shape) != 1:
         fail(f"the index of obs, {quoted(index)}, is not there")
     rows = int(shape[0])

@@ -37,6 +37,21 @@ def test_a_refused_run_leaves_the_old_one_as_it_was(command, tmp_path) -> None:
     assert {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()} == before
 
 
+def test_nothing_is_written_into_finished_results(command, tmp_path) -> None:
+    assert command(*SHORT, "--out", "a").code == 0
+    before = names(tmp_path / "a")
+    calls = [
+        SHORT,
+        ("sweep", "two_cells", "--hours", 0.05, "--replicates", 2),
+        ("trial", "delivery_routes"),
+        ("whatif", "two_cells", "--hours", 0.05, "--silence", "cell:0"),
+    ]
+    for call in calls:
+        command(*call, "--out", "a/b/c").refused(2, "lies inside", "which holds finished results")
+    assert names(tmp_path / "a") == before
+    assert command("verify", "a").code == 0
+
+
 def test_a_folder_that_is_no_run_is_never_replaced(command, tmp_path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
