@@ -53,7 +53,7 @@ class Comparison(Result):
 
     Attributes
     ----------
-    found : batch.compare.Comparison
+    found : batch.comparison.Comparison
     """
 
     def __init__(self, found: comparing.Comparison) -> None:
