@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import ROUND_HALF_UP, Decimal
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -65,6 +66,11 @@ def signed(value: float) -> str:
 def percent(share: float) -> str:
     """A share as a percentage of two figures."""
     return f"{number(float(f'{100 * share:.2g}'))} %"
+
+
+def two_decimals(hours: float) -> str:
+    """A model time with two decimals; halves are rounded up, as by the clock of the page."""
+    return str(Decimal(hours).quantize(Decimal("0.01"), ROUND_HALF_UP))
 
 
 def round_below(value: float) -> float:

@@ -18,7 +18,7 @@ from exoabm.scenario.loader import load, shipped
 from exoabm.tables.readouts import named, parse
 from exoabm.viz.components.communication import Cell
 from exoabm.viz.results.charts import charts, curves
-from exoabm.viz.results.text_summary import cell_summary, many, present_kinds, run_summary, told
+from exoabm.viz.results.text_summary import cell_summary, hours, many, present_kinds, run_summary, told
 from exoabm.viz.server.frames import loaded_deliveries
 
 if TYPE_CHECKING:
@@ -32,6 +32,15 @@ def model(request: pytest.FixtureRequest) -> ExosomeModel:
     made = ExosomeModel("signaling", seed=1, overrides=ENGINES[request.param])
     made.run(hours=3)
     return made
+
+
+@pytest.mark.parametrize(
+    ("time_h", "clock"),
+    [(23.625, "23.63"), (1.125, "1.13"), (1.115, "1.11"), (8.345, "8.35"), (24.0, "24.00")],
+)
+def test_a_time_is_rounded_as_by_the_clock_of_the_page(time_h: float, clock: str) -> None:
+    """``clock`` is what ``toFixed(2)`` of a browser writes: of two numbers as near, the larger."""
+    assert hours(3600 * time_h) == f"After {clock} h"
 
 
 def test_the_summary_of_a_recipient_is_its_rows_of_the_edge_table(model: ExosomeModel) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import solara
 
+from exoabm.text_formatting import two_decimals
 from exoabm.viz.components.widgets import Button, ChoiceWidget, PlotWidget, html
 from exoabm.viz.drawings.communication_views import VIEWS, tissue
 from exoabm.viz.drawings.svg import PAGE
@@ -76,7 +77,7 @@ def Panels(links: CommunicationData, particle_classes: Sequence[str], at: solara
         html(
             "p",
             "exo-note",
-            text=f"From {links.of}, at {links.hours:.2f} h: {links.meaning(count.value)}.",
+            text=f"From {links.of}, at {two_decimals(links.hours)} h: {links.meaning(count.value)}.",
             attributes={"title": f"Column {count.value} of edges.parquet{rows}"},
         )
         words = "Hide the numbers" if numbers.value else "Show the numbers"
@@ -160,7 +161,7 @@ def _Partners(how: str, rows: tuple[Partner, ...], summary: CellSummary, lines: 
                         name,
                         many(taken),
                         many(delivered),
-                        "" if first is None else f"{first:.2f} h",
+                        "" if first is None else f"{two_decimals(first)} h",
                     ):
                         html("td", text=text)
     if len(rows) > most:
@@ -234,7 +235,7 @@ def _Moments(run: FinishedRun, particles: int) -> None:
     at = solara.use_reactive(len(run.moments) - 1)
     cells, taken = run.cells_at(at.value, particles)
     links = run.communications[particles]
-    hours = [f"{time_s / 3600:.2f} h" for time_s in run.moments]
+    hours = [f"{two_decimals(time_s / 3600)} h" for time_s in run.moments]
     ChoiceWidget.element(
         label="Recorded time",
         value=str(at.value),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.plot.scales import linear, logarithmic, ticks
-from exoabm.text_formatting import number, power_of_ten
+from exoabm.text_formatting import number, power_of_ten, two_decimals
 from exoabm.viz.drawings.svg import PAGE, WIDTH, arrow, drawing, frame, grid, label, line, mark, message, tag
 from exoabm.viz.drawings.type_views import chord, chord_words, heatmap, heatmap_words, type_numbers
 from exoabm.viz.results.text_summary import ORIGINS, told
@@ -182,7 +182,7 @@ def strength_words(links: CommunicationData, count: str) -> str:
     apart = ", without links of a cell to itself," if links.by_cell and _own(links, count) else ""
     return (
         f"Half of all {links.words(count)}{apart} are on links of up to {number(half)} µm, nine tenths on "
-        f"links of up to {number(most)} µm, measured at {links.hours:.2f} h to {to}."
+        f"links of up to {number(most)} µm, measured at {two_decimals(links.hours)} h to {to}."
     )
 
 

@@ -15,7 +15,7 @@ from exoabm.analysis.communication_graph import UNKNOWN, all_cells, copies_deliv
 from exoabm.cargo import CargoClass
 from exoabm.output.cell_tables import over_lives
 from exoabm.state import OUTSIDE, Resolution
-from exoabm.text_formatting import spaced
+from exoabm.text_formatting import spaced, two_decimals
 from exoabm.vesicle import OPENED, PARTICLES, cargo_names, words_for
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ def recorded_summary(frame: Header, particles: ParticleClass) -> str:
 
 def hours(seconds: float) -> str:
     """A model time in words."""
-    return f"After {seconds / 3600:.2f} h" if seconds >= 3600 else f"After {seconds / 60:.0f} min"
+    return f"After {two_decimals(seconds / 3600)} h" if seconds >= 3600 else f"After {seconds / 60:.0f} min"
 
 
 def many(count: float) -> str:

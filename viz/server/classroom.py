@@ -18,6 +18,7 @@ import psutil
 from anyio.to_thread import run_sync
 
 from exoabm.memory import return_memory
+from exoabm.text_formatting import two_decimals
 from exoabm.viz.server.held_model import park_idle
 from exoabm.viz.server.processor_shares import TURNS, Account
 from exoabm.viz.server.session import Session
@@ -188,7 +189,7 @@ def state_of(session: Session | None) -> str:
     """What a run is doing, in words."""
     if session is None:
         return ""
-    time_h = f"{session.time / 3600:.2f} of {session.end / 3600:g} h"
+    time_h = f"{two_decimals(session.time / 3600)} of {session.end / 3600:g} h"
     if session.error:
         return f"stopped at {time_h}: {session.error}"
     if session.preparing:
