@@ -37,7 +37,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("exoabm.runs.execute.draw_preview", lambda *_, **__: None)
         for level in LEVELS:
-            scenario = load("two_cells", SINGLE | {"record.single_vesicle_events": level})
+            scenario = load("two_cells", SINGLE | {"record.vesicle_events": level})
             found[level] = run_to_folder(scenario, folder / level, seed=1, hours=3).folder
     return found
 
@@ -162,7 +162,7 @@ def test_levels_leave_out_rows_and_nothing_else(runs: dict[str, Path]) -> None:
 @pytest.mark.parametrize("level", LEVELS[1:])
 def test_what_needs_all_events_says_so(runs: dict[str, Path], level: str) -> None:
     rebuild(runs["all"])
-    with pytest.raises(InputError, match=f"record.single_vesicle_events = '{level}'.*run it again"):
+    with pytest.raises(InputError, match=f"record.vesicle_events = '{level}'.*run it again"):
         rebuild(runs[level])
 
 
