@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +53,8 @@ def check_outside(path: Path) -> None:
     InputError
         Naming the folder around it.
     """
-    around = next((each for each in path.absolute().parents if listed(each)), None)
+    place = Path(os.path.realpath(path))  # ``..`` and links do not count as folders around it
+    around = next((each for each in place.parents if listed(each)), None)
     if around is not None:
         raise InputError(f"{path} lies inside {around}, which holds finished results; choose a place outside")
 

@@ -52,6 +52,15 @@ def test_nothing_is_written_into_finished_results(command, tmp_path) -> None:
     assert command("verify", "a").code == 0
 
 
+def test_results_beside_finished_ones_are_written_from_inside_these(command, tmp_path) -> None:
+    """A path with ``..`` leads out of a folder; one through a link may lead into it."""
+    assert command(*SHORT, "--out", "a").code == 0
+    assert command(*SHORT, "--out", "a/../b").code == 0
+    (tmp_path / "link").symlink_to("a")
+    command(*SHORT, "--out", "link/c").refused(2, "lies inside")
+    assert command("verify", "a").code == 0
+
+
 def test_a_folder_that_is_no_run_is_never_replaced(command, tmp_path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
