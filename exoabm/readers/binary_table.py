@@ -115,8 +115,8 @@ def _images(
     found = [_stated(child(attributes, "region_key"), LONGEST_LABEL)]
     keys = set(libraries.keys()) if hasattr(libraries, "keys") else set()
     for name in columns if len(keys) > 1 else ():
-        words = child(child(obs, name), "categories")
-        if words is not None and len(words.shape) == 1 and 1 < words.shape[0] <= MOST_LIBRARIES:
+        words = _values(child(child(obs, name), "categories"), child)
+        if len(getattr(words, "shape", ())) == 1 and 1 < words.shape[0] <= MOST_LIBRARIES:
             texts = _array(fail, name, words, words.shape[0], max_bytes).to_pylist()
             found += [name] if len(keys.intersection(texts)) > 1 else []
     return found
@@ -148,7 +148,8 @@ def _column(fail: Any, name: str, obs: Any, child: Child, rows: int, max_bytes: 
         return _categorical(fail, name, node, categories, rows, max_bytes)
     kind = _text(node.attrs.get("encoding-type", ""))
     if kind == "categorical":
-        return _categorical(fail, name, child(node, "codes"), child(node, "categories"), rows, max_bytes)
+        words = _values(child(node, "categories"), child)
+        return _categorical(fail, name, child(node, "codes"), words, rows, max_bytes)
     if kind.startswith("nullable"):
         return _masked(fail, name, node, child, rows, max_bytes)
     return fail(f"column {quoted(name)} of obs is {quoted(kind or 'a group')}, neither numbers nor text")
@@ -164,7 +165,7 @@ def _masked(fail: Any, name: str, node: Any, child: Child, rows: int, max_bytes:
 
 
 def _categorical(fail: Any, name: str, codes: Any, categories: Any, rows: int, max_bytes: int) -> pa.Array:
-    if codes is None or categories is None or codes.shape != (rows,) or len(categories.shape) != 1:
+    if getattr(codes, "shape", None) != (rows,) or len(getattr(categories, "shape", ())) != 1:
         return fail(f"column {quoted(name)} of obs has no codes and categories for its {rows} rows")
     words = _array(fail, name, categories, int(categories.shape[0]), max_bytes)
     found = np.asarray(codes[:])

@@ -236,6 +236,28 @@ def test_anndata_states_its_images(h5ad, told):
         read_cells(h5ad(change), UM)
 
 
+@pytest.mark.parametrize("told", [None, by_library])
+def test_categories_of_nullable_texts(h5ad, told):
+    """As AnnData may write them; in columns that are used, and in others where images are looked for."""
+
+    def nullable(root, name):
+        words = [each.decode() for each in root[f"obs/{name}/categories"][:]]
+        del root[f"obs/{name}/categories"]
+        group = root["obs"][name].create_group("categories")
+        group.attrs["encoding-type"] = "nullable-string-array"
+        strings(group, "values", words)
+        numbers(group, "mask", np.zeros(len(words), bool))
+
+    def change(root):
+        categories(root, "unused", ["u", "v"], [0, 0, 0, 1, 1, 1])
+        for name in ("cell_type", "unused"):
+            nullable(root, name)
+        if told:
+            told(root)
+
+    check(read_cells(h5ad(change), UM))
+
+
 def test_an_index_of_nullable_texts(h5ad):
     """As of a DataFrame whose index has the type ``string`` of pandas, where AnnData may write it."""
 
