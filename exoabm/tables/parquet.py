@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from exoabm.tables.declarations import Table
 
 ROWS_PER_GROUP = 1 << 16
-"""Rows of a Parquet row group; as many wait in memory at most."""
+"""Rows of a Parquet row group; one group waits in memory while the one before it is written."""
 STORED = {"compression": "zstd", "write_page_checksum": True}
 """How every table of a run folder is stored; a damaged page is seen when it is read."""
 LEVEL = 3
