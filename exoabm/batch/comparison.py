@@ -22,7 +22,7 @@ from exoabm.batch.execution.row_execution import records
 from exoabm.batch.execution.run_readouts import gather
 from exoabm.batch.sweeps.summary import varied_keys, written
 from exoabm.errors import InputError, command_line
-from exoabm.manifest import fault_list, faults, listed
+from exoabm.manifest import check_outside, fault_list, faults, listed
 from exoabm.output.durable_files import atomic_folder, check_room, write_json
 from exoabm.output.run_folder import check_finished
 from exoabm.runs.provenance import differences
@@ -211,6 +211,7 @@ def write(comparison: Comparison, folder: Path, *, overwrite: bool = False) -> l
 
     from exoabm.plot.comparison import draw_comparison
 
+    check_outside(folder)
     check_room(folder, FILES, overwrite=overwrite)
     table = difference_table(comparison)
     course = table is not None and len(set(table["time_h"].to_pylist())) > 1

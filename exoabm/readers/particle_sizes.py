@@ -345,28 +345,42 @@ class _Table:
             self.fail(f"{len(sizes)} single particles are too alike for a distribution")
         count = int(np.ceil(np.ptp(logs) / width)) + 1
         edges = logs.min() - width / 2 + width * np.arange(count + 1)
-        column, groups = self._groups(filled)
+        columns, groups, of_samples = self._groups(filled)
         found = {name: np.histogram(logs[rows], edges)[0].astype(float) for name, rows in groups.items()}
         notes.insert(0, f"{len(sizes):,} single particles, in {count} bins by Freedman and Diaconis in ln d")
-        if column is not None:
-            notes.insert(1, f"samples by {quoted(self.headings[column])}: {enumerated(found)}")
-        if left := [self.headings[i] for i in others if i != column]:
+        notes[1:1] = of_samples
+        if left := [self.headings[i] for i in others if i not in columns]:
             notes.append(f"left out: {enumerated(left)}")
         return SizeTable(self.text.name, np.exp(edges), found, tuple(map(visible, notes)))
 
-    def _groups(self, filled: list[int]) -> tuple[int | None, dict[str, list[int]]]:
-        """The column that names the sample of each particle, and the particles of each sample."""
+    def _groups(self, filled: list[int]) -> tuple[list[int], dict[str, list[int]], list[str]]:
+        """The columns that name the sample of each particle, the particles of each sample, and notes on them.
+
+        Samples of too few particles for a distribution are left out; if all are, none is told apart.
+        """
         everything = {self.headings[self.size]: list(range(len(filled)))}
-        for i, heading in enumerate(self.headings):
-            if split_unit(heading)[0] not in SAMPLES:
-                continue
-            groups: dict[str, list[int]] = {}
-            for at, row in enumerate(filled):
-                cells = self.rows[row]
-                groups.setdefault((cells[i] if i < len(cells) else "") or "blank", []).append(at)
-            if len(groups) > 1 and min(map(len, groups.values())) >= LEAST_BINS**2:
-                return i, groups
-        return None, everything
+        named = [i for i, heading in enumerate(self.headings) if split_unit(heading)[0] in SAMPLES]
+        words = {i: [(self.rows[row][i : i + 1] or [""])[0] or "blank" for row in filled] for i in named}
+        columns = [i for i in named if len(set(words[i])) > 1]
+        if not columns:
+            return [], everything, []
+        samples: dict[str, list[int]] = {}
+        for at, of_row in enumerate(zip(*(words[i] for i in columns), strict=True)):
+            samples.setdefault(", ".join(of_row), []).append(at)
+        least, by = LEAST_BINS**2, enumerated(self.headings[i] for i in columns)
+        groups = {name: rows for name, rows in samples.items() if len(rows) >= least}
+        if not groups:
+            return (
+                columns,
+                everything,
+                [f"one distribution: each sample by {by} has fewer than {least} particles"],
+            )
+        few = {name: len(rows) for name, rows in samples.items() if name not in groups}
+        notes = [f"samples by {by}: {enumerated(groups)}"]
+        if few:
+            listed = enumerated([f"{name} ({number})" for name, number in few.items()], 8)
+            notes.append(f"left out, with fewer than {least} particles: {listed}")
+        return columns, groups, notes
 
     def _refuse_bins(self, filled: list[int], sizes: Numbers, others: list[int]) -> None:
         """Refuse sizes that may be those of a histogram, which rows in another order make no particles."""

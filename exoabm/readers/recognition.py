@@ -304,12 +304,12 @@ def _matching(sheet: Sheet, name: str, values: tuple[str, ...]) -> NDArray[np.bo
 
 
 def _image_columns(sheet: Sheet, found: RecognizedTable) -> tuple[str, ...]:
-    """Columns of images: those of the source, those that the file states, and others with such names."""
+    """Columns of images: those of the source, and those that the file states, or others with such names."""
     known = [found.within, *(found.column(name) for name in found.source.images), *sheet.images]
     spanned = {name for axis in found.columns.values() for name in axis}
     spanned |= {found.column(name) or "" for name in found.source.spanned}
     named = [name for name in sheet.names if split_unit(sheet.aliases.get(name, name))[0] in IMAGES]
-    columns = [*known, *(name for name in named if name not in spanned)]
+    columns = [*known, *(name for name in named if name not in spanned and not sheet.images)]
     return tuple(name for name in dict.fromkeys(columns) if name and name in sheet.single)
 
 

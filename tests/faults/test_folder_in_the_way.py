@@ -46,6 +46,7 @@ def test_nothing_is_written_into_finished_results(command, tmp_path) -> None:
         ("trial", "delivery_routes"),
         ("whatif", "two_cells", "--hours", 0.05, "--silence", "cell:0"),
     ]
+    calls += [("compare", "a", "a")]
     for call in calls:
         command(*call, "--out", "a/b/c").refused(2, "lies inside", "which holds finished results")
     assert names(tmp_path / "a") == before

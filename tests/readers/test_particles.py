@@ -291,6 +291,27 @@ def test_particles_of_several_samples_are_not_one(tmp_path):
     assert list(read("Probe", lambda i: f"s{i % 2}").samples) == ["Diameter (nm)"]
 
 
+def test_few_particles_of_a_sample_join_no_other(tmp_path):
+    """Samples of fewer particles than a distribution needs are left out, with a note; blank cells are a sample."""
+    draws = np.exp(np.random.default_rng(1).normal(np.log(100), 0.3, 400))
+
+    def read(heading, name):
+        rows = [f"{d:.2f},{name(i)}" for i, d in enumerate(draws)]
+        (tmp_path / "a.csv").write_text("\n".join([f"Diameter (nm),{heading}", *rows]))
+        return read_sizes(tmp_path / "a.csv")
+
+    blank = read("Sample", lambda i: "" if i == 7 else f"s{i % 2}")
+    assert {each: n.sum() for each, n in blank.samples.items()} == {"s0": 200, "s1": 199}
+    assert "left out, with fewer than 36 particles: 'blank (1)'" in blank.findings
+    small = read("Sample", lambda i: "b" if i < 29 else "a")
+    assert {each: n.sum() for each, n in small.samples.items()} == {"a": 371}
+    both = read("Replicate,Sample", lambda i: f"r{i % 2},s{i // 200}")
+    assert list(both.samples) == ["r0, s0", "r1, s0", "r0, s1", "r1, s1"]
+    each_few = read("Donor", lambda i: i % 40)
+    assert list(each_few.samples) == ["Diameter (nm)"]
+    assert any("each sample by 'Donor' has fewer than 36 particles" in note for note in each_few.findings)
+
+
 def test_what_holds_no_sizes_is_left_to_others(tmp_path):
     (tmp_path / "a.csv").write_text("time_h,diameter_nm\n0,1\n1,2\n")
     assert read_sizes(tmp_path / "a.csv") is None

@@ -236,6 +236,17 @@ def test_anndata_states_its_images(h5ad, told):
         read_cells(h5ad(change), UM)
 
 
+def test_columns_beside_stated_images_are_not_asked_for(h5ad):
+    """A region has one system of coordinates, whatever other columns name."""
+
+    def change(root):
+        categories(root, "annotates", ["s1", "s2"], [0] * 6)
+        categories(root, "patient", ["p1", "p2"], [0, 0, 0, 1, 1, 1])
+        by_region(root)
+
+    check(read_cells(h5ad(change), UM))
+
+
 @pytest.mark.parametrize("told", [None, by_library])
 def test_categories_of_nullable_texts(h5ad, told):
     """As AnnData may write them; in columns that are used, and in others where images are looked for."""
