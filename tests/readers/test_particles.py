@@ -292,7 +292,7 @@ def test_particles_of_several_samples_are_not_one(tmp_path):
 
 
 def test_few_particles_of_a_sample_join_no_other(tmp_path):
-    """Samples of fewer particles than a distribution needs are left out, with a note; blank cells are a sample."""
+    """Samples of too few particles for a distribution are left out, with a note; blank cells are a sample."""
     draws = np.exp(np.random.default_rng(1).normal(np.log(100), 0.3, 400))
 
     def read(heading, name):
