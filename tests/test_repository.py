@@ -42,6 +42,17 @@ def test_yaml_is_valid(path: Path) -> None:
     assert isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict)
 
 
+def test_every_test_that_the_checks_choose_exists() -> None:
+    """By its path, where one in braces stands for several; pytest runs nothing if one is absent."""
+    paths = re.findall(r"\btests/[\w/{},.]+", (ROOT / ".ci/run").read_text(encoding="utf-8"))
+    assert len(paths) > 3
+    for path in paths:
+        before, _, rest = path.partition("{")
+        names, _, after = rest.partition("}")
+        for name in names.split(","):
+            assert (ROOT / f"{before}{name}{after}").exists(), f"{before}{name}{after}"
+
+
 def test_every_hook_is_pinned() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     assert all(repository["rev"].startswith("v") for repository in hooks["repos"])
