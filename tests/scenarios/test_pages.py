@@ -273,6 +273,23 @@ def test_a_misprint_is_seen() -> None:
     assert misprinted({"free": "468.7", "bound": "0.435", "emitted": "1439"}, found) == {"free", "emitted"}
 
 
+def unnamed_intervals(page: str) -> list[str]:
+    """Sentences with the interval of a mean of pairs that do not call it an interval."""
+    sentences = re.split(r"(?<=[.:]) (?=[A-Z*-])", " ".join(page.split()))
+    return [s for s in sentences if re.search(r"\d pairs[^;)]* [\d.]+ to [\d.]+", s) and "interval" not in s]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_an_interval_of_a_mean_is_called_so(name: str) -> None:
+    """Single pairs differ more than the interval of their mean."""
+    assert not unnamed_intervals(text(PAGES[name]))
+
+
+def test_an_interval_that_reads_as_the_range_of_pairs_is_seen() -> None:
+    assert unnamed_intervals("It rises. Here 170 times (20 pairs: 142 to 208 times). It falls.")
+    assert not unnamed_intervals("It rises 170 times (20 pairs; 95 % interval 142 to 208 times).")
+
+
 def test_a_page_counts_the_seeds_with_a_warning() -> None:
     """Positions drawn by 20 seeds of hidden_donors, as far as voxels of 5 um resolve them."""
     warned = {seed: w for seed in range(1, 21) if (w := ExosomeModel("hidden_donors", seed=seed).warnings)}
