@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
+from exoabm.scenario.loader import shipped
 
 
 def after(name: str, hours: float | None = None, seed: int = 1, **pairs: object) -> ExosomeModel:
@@ -20,13 +23,14 @@ def of(model: ExosomeModel, cell_type: str) -> np.ndarray:
     return np.asarray(model.state.type_names() == cell_type)
 
 
+def front(model: ExosomeModel) -> float:
+    """Position in um of the farthest relay with an effect above one half."""
+    on = of(model, "relay") & (model.state.cells.effect > 0.5)
+    return float(model.state.cells.position[on, 0].max())
+
+
 def test_a_relay_carries_a_message_where_no_vesicle_of_the_source_goes() -> None:
     """The wave runs at constant speed, some 10 um/h; without responses it ends where the vesicles do."""
-
-    def front(model: ExosomeModel) -> float:
-        on = of(model, "relay") & (model.state.cells.effect > 0.5)
-        return float(model.state.cells.position[on, 0].max())
-
     model = after("relay", 24)
     places = [front(model)]
     for hours in (24, 24):
@@ -41,6 +45,22 @@ def test_a_relay_carries_a_message_where_no_vesicle_of_the_source_goes() -> None
     far = model.state.cells.position[:, 0] > 400
     assert model.state.cells.effect[far & of(model, "relay")].max() > 0.5
     assert origin[far].max() < 1e-3
+
+
+def test_below_a_threshold_of_copies_a_relay_carries_no_message() -> None:
+    """With few copies per vesicle the front stops, as the page says; with more it moves, slowly."""
+    few, more = (
+        after("relay", hours, cargo__message__copies=copies) for hours, copies in ((192, 5), (48, 30))
+    )
+    places = [front(few), front(more)]
+    for model in (few, more):
+        model.run(48)
+    page = " ".join(shipped()["relay"].with_suffix(".md").read_text(encoding="utf-8").split())
+    assert places[0] == front(few) == front(after("relay", 96, response__handing_on__to=0))
+    assert f"the front stops {front(few):.0f} µm from the edge" in page
+    told = re.search(r"with 30 .* travels at ([\d.]+) µm per hour", page)
+    assert told
+    assert (front(more) - places[1]) / 48 == pytest.approx(float(told[1]), abs=0.5)
 
 
 def test_a_native_mirna_fails_to_reprogram_and_an_engineered_load_does_not() -> None:
