@@ -111,7 +111,7 @@ def charts(model: ExosomeModel, looks: Looks, asked: Prediction | None = None) -
         key, several = f"_{particles}" if found else "", len(group) > 1
         moved, places = [], {}
         ended = words_for(particles).delivered.removeprefix("were ")
-        inside = PLACES["delivered"][0] if ended == OPENED else ended
+        words = _words_of_places(model, ended)
         for kind, dash in zip(group, cycle(_DASHES), strict=False):
             of = f", {kind}" if several else ""
             moved += [
@@ -120,7 +120,7 @@ def charts(model: ExosomeModel, looks: Looks, asked: Prediction | None = None) -
                 Line(f"{ended}{of}", named("delivered", kind), PLACES["delivered"][1], dash),
             ]
             lines = tuple(
-                Line(inside if p == "delivered" else PLACES[p][0], named(p, kind), color)
+                Line(words[p], named(p, kind), color)
                 for p, color in _PLACES.items()
                 if p != "escaped" or Face.FIXED in state.domain.faces
             )
@@ -150,6 +150,16 @@ def charts(model: ExosomeModel, looks: Looks, asked: Prediction | None = None) -
         line = Line(label, asked_column(asked), PLACES["delivered"][1])
         found[JUDGED] = Chart(label, asked.unit or asked.label, (line,))
     return found
+
+
+def _words_of_places(model: ExosomeModel, ended: str) -> dict[str, str]:
+    """The places of the mass balance in words; endosomes of cells that die count as lysosomes."""
+    words = {place: found for place, (found, _) in PLACES.items()}
+    if ended != OPENED:
+        words["delivered"] = ended
+    if any(cell_type.death_rate is not None for cell_type in model.scenario.cell_type):
+        words["lysosomal"] = "lysosomes or dead cells"
+    return words
 
 
 def chart_of(asked: Prediction, found: Mapping[str, Chart]) -> str:
