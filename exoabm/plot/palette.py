@@ -59,6 +59,8 @@ PLACES = {
     "escaped": ("escaped", "#B4B8BC"),
 }
 """Words and color for each account of the mass balance, from the inside of a cell outward."""
+DEGRADED = "degraded"
+"""Word for ``lysosomal`` where cells die: it includes vesicles in their endosomes."""
 
 
 class Role(Enum):

@@ -392,6 +392,17 @@ def test_vesicles_and_molecules_are_counted_each_by_itself() -> None:
     assert "Free particles and cells" in words
 
 
+def test_where_cells_died_what_ended_in_them_is_not_told_to_be_in_lysosomes() -> None:
+    for half_max, said, never in (("100", "degraded  ", "lysosomes"), ("1e9", "lysosomes  ", "degraded")):
+        loaded = xo.load("tumor_delivery", {"response.killing.half_max": half_max})
+        model = xo.ExosomeModel(loaded, seed=1)
+        model.run(hours=4)
+        assert (model.state.lineage.deaths.sum() > 0) == (half_max == "100")
+        words = [text.get_text() for text in panel(figure_of(model), "places").texts]
+        assert sum(line.startswith(said) for line in words) == 1
+        assert not any(line.startswith(never) for line in words)
+
+
 def test_every_axis_has_its_unit(run: Callable[..., xo.ExosomeModel]) -> None:
     figure = figure_of(run("usual"))
     units = {"tissue": ("(µm)", "(µm)"), "places": ("(h)", "vesicles"), "uptake": ("(µm)", "vesicles")}

@@ -152,7 +152,7 @@ def test_what_is_no_vesicle_is_not_called_one() -> None:
     assert not any("nanoparticle" in line.column for c in drawn.values() for line in c.lines)
 
 
-def test_where_cells_die_the_curve_of_lysosomes_names_them() -> None:
+def test_where_cells_die_what_ended_in_them_is_not_told_to_be_in_lysosomes() -> None:
     """No lysosome degraded a molecule, and half a million were told in lysosomes: of cells that died."""
     model = ExosomeModel("tumor_delivery", seed=1, overrides={"response.killing.half_max": "100"})
     model.run(hours=4)
@@ -160,7 +160,7 @@ def test_where_cells_die_the_curve_of_lysosomes_names_them() -> None:
     assert float(model.state.balance["lysosomal"][free].sum()) > 1000
     assert float(model.state.trafficking.lysosomal[:, free].sum()) == 0, "in living cells"
     lines = charts(model, Looks.of_state(model.state))["places_drug molecules"].lines
-    assert {line.column: line.name for line in lines}["lysosomal[free]"] == "lysosomes or dead cells"
+    assert {line.column: line.name for line in lines}["lysosomal[free]"] == "degraded"
     model = ExosomeModel("two_cells", seed=1)
     lines = charts(model, Looks.of_state(model.state))["places"].lines
     assert {line.column: line.name for line in lines}["lysosomal[exosome]"] == "lysosomes"

@@ -10,7 +10,7 @@ import numpy as np
 
 from exoabm.domain import Face
 from exoabm.output.metrics import measure
-from exoabm.plot.palette import COOL, MUTED, OTHER, PLACES, WARM, Style, rgb, to_hex
+from exoabm.plot.palette import COOL, DEGRADED, MUTED, OTHER, PLACES, WARM, Style, rgb, to_hex
 from exoabm.tables.readouts import named, parse
 from exoabm.text_formatting import capitalized, spaced
 from exoabm.vesicle import OPENED, cargo_names, words_for
@@ -153,12 +153,12 @@ def charts(model: ExosomeModel, looks: Looks, asked: Prediction | None = None) -
 
 
 def _words_of_places(model: ExosomeModel, ended: str) -> dict[str, str]:
-    """The places of the mass balance in words; endosomes of cells that die count as lysosomes."""
+    """The places of the mass balance in words; those in endosomes of cells that die count as lysosomal."""
     words = {place: found for place, (found, _) in PLACES.items()}
     if ended != OPENED:
         words["delivered"] = ended
     if any(cell_type.death_rate is not None for cell_type in model.scenario.cell_type):
-        words["lysosomal"] = "lysosomes or dead cells"
+        words["lysosomal"] = DEGRADED
     return words
 
 

@@ -61,6 +61,8 @@ def draw_places(figure: Figure, scene: Scene, rows: list[dict[str, float]]) -> N
     for place, low, high in zip(shown, edges[:-1], edges[1:], strict=True):
         words, color = palette.PLACES[place]
         words = inside if place == "delivered" else words
+        if place == "lysosomal" and state.lineage.deaths.any():
+            words = palette.DEGRADED
         ax.fill_between(hours, low, high, color=color, linewidth=0.6, edgecolor=PAPER, label=place)
         count = float(columns[place][-1])
         label = "≈ 0"
