@@ -353,9 +353,13 @@ def test_waste_takes_the_place_of_uptake(run: Callable[..., xo.ExosomeModel]) ->
 
 def test_the_readout_is_drawn_where_there_is_room_for_it(run: Callable[..., xo.ExosomeModel]) -> None:
     """A trial's column as it was recorded; beside the other panels, and none where nothing asks for it."""
-    for name, column in (("usual", "taken_up_per_cell[near]"), ("long", "free[exosome]")):
+    for name, column, unit in (
+        ("usual", "taken_up_per_cell[near]", "EV"),
+        ("long", "free[exosome]", "EV"),
+        ("plenty", "free[exosome]", "vesicles"),
+    ):
         model = run(name)
-        figure = figure_of(model, readout=Readout(column, "EV"))
+        figure = figure_of(model, readout=Readout(column, unit))
         (line,) = panel(figure, "course").lines[:1]
         np.testing.assert_allclose(line.get_ydata(), model.metrics[column])
         assert not collisions(figure)

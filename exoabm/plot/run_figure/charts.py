@@ -94,7 +94,11 @@ def draw_course(figure: Figure, course: Course, rows: list[dict[str, float]], ro
         labels.append((held, f"{shorten(curve.name, 14)}  {words}".strip(), curve.color))
         top = max(top, most)
     _frame(ax, hours, 1.05 * top if top > 0 else 1.0, course.unit)
-    ax.yaxis.set_label_coords(-66 / ax.bbox.width, 0.5)
+    more = 16 * max(max(len(tick.get_text()) for tick in ax.get_yticklabels()) - 5, 0)  # px, of long numbers
+    x, y, width, height = ax.get_position().bounds
+    indent = more / figure.bbox.width
+    ax.set_position((x + indent, y, width - indent, height))
+    ax.yaxis.set_label_coords(-(66 + more) / ax.bbox.width, 0.5)
     _label_ends(ax, labels[: int(room.height // 25)])
     write_heading(figure, room.left, room.top, course.title, course.notes)
 
