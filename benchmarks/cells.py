@@ -12,7 +12,7 @@ import numpy as np
 
 from exoabm._mesa import Agent, Model
 from exoabm.benchmarks.timing import Report
-from exoabm.kernels.compartment_kinetics import compartment_coefficients
+from exoabm.kernels.binding_kinetics import compartment_coefficients
 from exoabm.kernels.sphere_mechanics import CONTACT_FACTOR
 from exoabm.model import ExosomeModel
 from exoabm.scenario.loader import parse

@@ -368,9 +368,9 @@ def foreseen_bytes(text: str) -> float:
     """The estimate of a scenario's memory, also of one that is refused here."""
     from unittest.mock import patch
 
-    from exoabm.scenario.builder import blueprint
     from exoabm.scenario.loader import parse
     from exoabm.scenario.resource_estimate import Estimate
+    from exoabm.scenario.state_builder import blueprint
 
     with patch.object(Estimate, "check_memory", lambda _: None):
         return blueprint(parse(text.encode(), name="scaling", folder=Path()), 1).estimate.memory_bytes

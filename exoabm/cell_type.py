@@ -244,7 +244,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Silence:
-    """A removed step of communication, from ``start`` (s) on; see ``cells.interventions``.
+    """A removed step of communication, from ``start`` (s) on; see ``cells.silencing_and_gifts``.
 
     ``donor`` and ``recipient`` are None where any cell is meant, ``kind`` is -1 for all vesicle kinds.
     """

@@ -20,15 +20,15 @@ from exoabm.output.metrics import Metrics, measure
 from exoabm.output.recorder import Recorder, part
 from exoabm.output.run_folder import KEPT
 from exoabm.random_streams import Streams
-from exoabm.scenario.builder import blueprint, build_state, make_engine
-from exoabm.scenario.loader import LoadedScenario, load, of_checkpoint
-from exoabm.scenario.overrides import model_time
-from exoabm.scenario.step_changes import (
+from exoabm.scenario.changes_during_run import (
     StepChange,
     changed_between_steps,
     state_with_change,
     with_step_changes,
 )
+from exoabm.scenario.loader import LoadedScenario, load, of_checkpoint
+from exoabm.scenario.overrides import model_time
+from exoabm.scenario.state_builder import blueprint, build_state, make_engine
 from exoabm.scenario.therapy_builder import make_protocol
 from exoabm.schedule import Step, advance
 from exoabm.software import drift, made_with
@@ -274,7 +274,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
             ``"vesicle:exosome"``.
         block : {"release", "uptake", "delivery", "response"}, optional
             The process that is blocked; release, or uptake for an edge, if not given; see
-            ``cells.interventions``.
+            ``cells.silencing_and_gifts``.
         give : str, optional
             ``"cell:17 message 100"``: copies of a cargo given to a cell, or to each cell of a type, now.
 

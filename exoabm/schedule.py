@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from exoabm.accounting.stage_records import Emissions, Returning, Sources, TransportResult, Turnover, Uptake
 from exoabm.accounting.step_booking import book_flows, close_step
 from exoabm.accounting.step_checks import check_complete, check_finite
-from exoabm.cells.interventions import give, without_silenced
+from exoabm.accounting.step_records import Emissions, Returning, Sources, TransportResult, Turnover, Uptake
 from exoabm.cells.motility import move
 from exoabm.cells.responses import respond
 from exoabm.cells.secretion import secrete
+from exoabm.cells.silencing_and_gifts import give, without_silenced
 from exoabm.cells.turnover import apply_turnover, decide_fates
 from exoabm.cells.uptake import take_up, warn_of_waiting
 from exoabm.errors import NumericalError

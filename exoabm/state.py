@@ -16,7 +16,7 @@ import numpy as np
 
 from exoabm.accounting.contact_table import ContactTable
 from exoabm.accounting.lineage import Lineage
-from exoabm.accounting.stage_records import Events
+from exoabm.accounting.step_records import Events
 from exoabm.cell_type import Process
 from exoabm.vesicle import DOSED, Status, Vesicles
 
@@ -298,7 +298,7 @@ class State:
     base, damping : numpy.ndarray
         Value of each behavior at rest, and mean share of ``cells.feedback`` in recent steps, both (T, B).
     silences, gifts : tuple
-        Interventions of a causal comparison; see ``cells.interventions``.
+        Interventions of a causal comparison; see ``cells.silencing_and_gifts``.
     released : numpy.ndarray
         Vesicles released by each cell until now, (n, K).
     fields : list of numpy.ndarray

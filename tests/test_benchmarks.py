@@ -16,7 +16,7 @@ from exoabm.benchmarks import run_benchmark, vesicles, whole_runs
 from exoabm.benchmarks.classroom_load import FLUENT, SLOWEST
 from exoabm.benchmarks.fields import _explicit, _split, _World
 from exoabm.cli import console
-from exoabm.cli.service_commands import bench
+from exoabm.cli.page_and_benchmark_commands import bench
 from exoabm.errors import InputError, NumericalError
 
 STUB = """#!/bin/sh

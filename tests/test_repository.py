@@ -125,7 +125,7 @@ def test_every_module_named_in_a_docstring_exists() -> None:
     assert not {
         path.name: bad for path in sources if (bad := absent_modules(path.read_text(encoding="utf-8")))
     }
-    assert absent_modules("``runs.runtime_estimate`` and ``runs.execute.resume_run``") == [
+    assert absent_modules("``runs.runtime_estimate`` and ``runs.run_execution.resume_run``") == [
         "runs.runtime_estimate"
     ]
 

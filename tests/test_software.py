@@ -67,12 +67,14 @@ def test_a_checkout_tells_its_commit_and_every_change(project, monkeypatch) -> N
 
 def test_the_checksum_is_of_every_file_as_it_is_installed(tmp_path, monkeypatch) -> None:
     names = package_files()
-    assert {"__init__.py", "runs/execute.py", "scenarios/tissue.toml", "viz/server/serve.py"} <= set(names)
+    assert {"__init__.py", "runs/run_execution.py", "scenarios/tissue.toml", "viz/server/serve.py"} <= set(
+        names
+    )
     assert not [name for name in names if "__pycache__" in name]
     before = code.__wrapped__()["files_sha256"]
     assert before == code()["files_sha256"]
     edited = tmp_path / "run.py"
-    edited.write_bytes(names["runs/execute.py"].read_bytes() + b"\n")
-    monkeypatch.setattr(software, "package_files", lambda: names | {"runs/execute.py": edited})
+    edited.write_bytes(names["runs/run_execution.py"].read_bytes() + b"\n")
+    monkeypatch.setattr(software, "package_files", lambda: names | {"runs/run_execution.py": edited})
     assert code.__wrapped__()["files_sha256"] != before
     json.dumps(code())

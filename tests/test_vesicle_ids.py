@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exoabm.errors import ResourceError
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
 from exoabm.vesicle import DOSED, KINDS, NON_CELL_ID, vesicle_ids, vesicle_names, vesicle_numbers
 

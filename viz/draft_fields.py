@@ -16,8 +16,8 @@ from exoabm.errors import InputError, did_you_mean, visible
 from exoabm.parameters import Quantity
 from exoabm.parameters.units import QuantityError
 from exoabm.scenario.schema import Clock, DomainTable, Transport
+from exoabm.scenario.schema_base import Entry, parameter_of
 from exoabm.scenario.schema_cells import CargoTable, CellTypeTable, Response, VesicleTable
-from exoabm.scenario.schema_fields import Entry, parameter_of
 from exoabm.text_formatting import spaced
 from exoabm.vesicle import PARTICLES
 from exoabm.viz.parameter_controls import UNITS, spelled_out, without_unit

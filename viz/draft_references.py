@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from exoabm.errors import InputError
+from exoabm.scenario.schema_base import names_of
 from exoabm.scenario.schema_cells import selected
-from exoabm.scenario.schema_fields import names_of
 from exoabm.tables import readouts as metrics
 from exoabm.viz.draft_fields import REFERENCES, TRANSFORMS, referred
 

@@ -9,7 +9,7 @@ import solara
 
 from exoabm.errors import ExoError
 from exoabm.viz.draft import Draft
-from exoabm.viz.packed_links import unpack
+from exoabm.viz.links_with_content import unpack
 from exoabm.viz.run_setup import FIRST, Setup, first_setup, intro_of, start
 from exoabm.viz.server.session import Session
 from exoabm.viz.server.uploads import UploadFolder

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from exoabm.errors import InputError
 from exoabm.parameters import Quantity, format_citation
 from exoabm.scenario.schema import Transport
+from exoabm.scenario.schema_base import entries, of_comparators
 from exoabm.scenario.schema_cells import CellTypeTable, VesicleTable
-from exoabm.scenario.schema_fields import entries, of_comparators
 from exoabm.scenario.validation import unused_keys
 from exoabm.text_formatting import power_of_ten, spaced, words_of_key
 
@@ -80,6 +80,23 @@ _WORDS = {
     "endosomal_escape": "escape from the endosome",
     "membrane_fusion": "fusion with the membrane",
 }
+
+
+_GROUPS = {
+    "layout": "How many cells",
+    "clock": "Time",
+    "domain": "Space and medium",
+    "transport": "Space and medium",
+}
+_HEADINGS = {
+    "vesicle": "Vesicles",
+    "cell_type": "Cells",
+    "cargo": "Cargo",
+    "response": "Response",
+    "dose": "Dose",
+    "immunity": "Immunity",
+}
+"""Tables of the file format by the headings of their controls."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +211,17 @@ def controls_of(loaded: LoadedScenario) -> dict[str, Control]:
 def changed(controls_of: Mapping[str, Control], pending: Mapping[str, str]) -> dict[str, str]:
     """Of the pending values, those that differ from what the model runs with."""
     return {k: v for k, v in pending.items() if k in controls_of and v != controls_of[k].applied}
+
+
+def group(key: str) -> str:
+    """Under which heading a control stands, by its dotted key."""
+    table, name, *rest = key.split(".")
+    if table in _GROUPS:
+        return _GROUPS[table]
+    if table == "pharmacokinetics":
+        return f"Body: {name}" if rest else "Body"
+    words = _HEADINGS.get(table, table)
+    return f"{words}: {name.replace('_', ' ')}" if rest else words
 
 
 def _control_of(key: str, value: Any, declared: Parameter | None = None) -> Iterator[Control]:

@@ -27,7 +27,6 @@ import numpy as np
 from scipy.stats import rankdata
 
 from exoabm.batch.sweeps.summary import half_width
-from exoabm.communication_inference.results import Choice, read_result
 from exoabm.communication_inference.score import (
     ALL,
     COMBINED,
@@ -38,11 +37,12 @@ from exoabm.communication_inference.score import (
     Truth,
     correlation,
 )
+from exoabm.communication_inference.tool_results import Choice, read_result
 from exoabm.errors import InputError
 from exoabm.export.export import export_format
 from exoabm.export.formats import FORMATS
 from exoabm.parameters.catalog import CATALOG
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Mutation testing of the rooms that compute numbers: see "How to test the tests" in CONTRIBUTING.
+"""Mutation testing of the rooms that compute numbers: see "How to run mutation tests" in CONTRIBUTING.
 
     python benchmarks/mutation prepare WORK           copy this checkout, note which test calls which function
     python benchmarks/mutation run WORK --count 240   plant a random sample of faults, one at a time

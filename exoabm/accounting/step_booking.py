@@ -20,7 +20,7 @@ from exoabm.vesicle import NON_CELL_ID, Status
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from exoabm.accounting.stage_records import Sources, TransportResult, Uptake
+    from exoabm.accounting.step_records import Sources, TransportResult, Uptake
     from exoabm.state import State
 
 MANY_EVENTS = 1 << 13

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.api.folders import Saved, place_of
 from exoabm.api.plots import Plots, new_axes
 from exoabm.api.progress import progress_bar
+from exoabm.api.saving import Saved, place_of
 from exoabm.api.scenarios import Source, runnable
 from exoabm.errors import InputError, LongRun, did_you_mean, whole_number
 from exoabm.scenario.overrides import model_time, text_of

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.api.batches import Vary, source_of, vary_texts, workers_of
-from exoabm.api.folders import place_of, save_json, saved_folder
 from exoabm.api.plots import new_axes
 from exoabm.api.progress import progress_bar
 from exoabm.api.result import LABELED, Result
+from exoabm.api.saving import place_of, save_json, saved_folder
 from exoabm.api.scenarios import Frame, Source, file_of, runnable
 from exoabm.errors import InputError, LongRun, did_you_mean
 from exoabm.scenario.overrides import model_time

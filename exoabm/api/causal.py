@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exoabm.api.batches import workers_of
-from exoabm.api.folders import place_of, save_folder
 from exoabm.api.plots import new_axes
 from exoabm.api.progress import progress_bar
 from exoabm.api.result import Result
 from exoabm.api.runs import Run, repeated
+from exoabm.api.saving import place_of, save_folder
 from exoabm.api.scenarios import Source, runnable
 from exoabm.errors import InputError, did_you_mean
 from exoabm.scenario.overrides import model_time

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.api.folders import save_json
 from exoabm.api.plots import new_axes
 from exoabm.api.result import Result
+from exoabm.api.saving import save_json
 from exoabm.api.scenarios import file_of, in_python, words_of_python
 from exoabm.errors import InputError, did_you_mean
 

@@ -385,7 +385,7 @@ def _draw_field(ax: Axes, run: RunWithEdges, kind: str, at: int) -> Any:
 def _looks(run: RunWithEdges) -> Mapping[str, str]:
     """The color of each type, as in the preview."""
     from exoabm.plot.palette import OTHER, Looks
-    from exoabm.scenario.builder import kinds_and_types
+    from exoabm.scenario.state_builder import kinds_and_types
 
     _, types = kinds_and_types(run.scenario)
     looks = Looks.of(types, np.array([run.cells_at_start.get(each.name, 0) for each in types]))

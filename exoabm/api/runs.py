@@ -6,8 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exoabm.api.folders import Saved, place_of
 from exoabm.api.progress import progress_bar, show_warnings
+from exoabm.api.saving import Saved, place_of
 from exoabm.api.scenarios import Source, runnable
 from exoabm.errors import InputError
 from exoabm.scenario.overrides import model_time, texts_of
@@ -102,7 +102,7 @@ def run(
         raise InputError("checkpoint_every needs out, the folder of the run")
     if keep_checkpoints and interval is None:
         raise InputError("keep_checkpoints needs checkpoint_every, the model time between checkpoints")
-    from exoabm.runs.execute import run_to_folder
+    from exoabm.runs.run_execution import run_to_folder
 
     home, folder = place_of(out, "run")
     with progress_bar(Path(loaded.name).stem, progress) as update:
@@ -183,7 +183,7 @@ def resume(
 
         return resume_batch(path, jobs=jobs, cluster=cluster, progress=progress)
     from exoabm.output.run_folder import UNFINISHED
-    from exoabm.runs.execute import resume_run
+    from exoabm.runs.run_execution import resume_run
 
     path = path.with_name(path.name.removesuffix(UNFINISHED))
     with progress_bar(path.name, progress) as update:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.api.batches import Batch, Replicates, finished, source_of, workers_of
-from exoabm.api.folders import place_of
 from exoabm.api.plots import new_axes
 from exoabm.api.progress import progress_bar
+from exoabm.api.saving import place_of
 from exoabm.api.scenarios import Source, runnable
 from exoabm.errors import InputError, did_you_mean
 from exoabm.scenario.loader import load, shipped

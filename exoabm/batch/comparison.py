@@ -27,7 +27,7 @@ from exoabm.output.durable_files import atomic_folder, check_room, write_json
 from exoabm.output.run_folder import check_finished
 from exoabm.runs.provenance import differences
 from exoabm.scenario.loader import parse
-from exoabm.scenario.schema_fields import entries
+from exoabm.scenario.schema_base import entries
 from exoabm.tables.finished_run import Run
 from exoabm.tables.schema import arrow, words
 from exoabm.text_formatting import counted

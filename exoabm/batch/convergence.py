@@ -20,7 +20,7 @@ from exoabm.batch.execution.run_readouts import measure
 from exoabm.cells.responses import by_chance
 from exoabm.errors import InputError, ResourceError
 from exoabm.model import ExosomeModel
-from exoabm.scenario.builder import blueprint
+from exoabm.scenario.state_builder import blueprint
 from exoabm.tables.readouts import resolve
 from exoabm.transport.grid_discretization import choose_courant, hop_limit
 

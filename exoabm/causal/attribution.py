@@ -10,16 +10,7 @@ both chance and order. One order costs as many runs as one at a time. Where ever
 donors have exact values, by all coalitions, and the interval for many holds the orders alone. Source:
 shapley1953.
 
-R(S) is the readout of a run in which the donors S release. Adjoint: cell i releases n_im vesicles of kind m,
-the share e_im of them into each voxel, (voxels); each adds e_im . g_m to the readout, where, for one kind,
-
-    (k + B - div D grad) g = sum_j b_j v_j,    v_j = a w_j + r e_j . g,    B = sum_j b_j,
-
-g the expected addition of a free vesicle in each voxel, (voxels), in the unit of the readout; k the loss of
-free vesicles, 1/s; b_j the rate of capture by cell j in each voxel, (voxels), 1/s; D the diffusivity, um^2/s;
-v_j the expected addition of a vesicle that cell j has captured; w_j that of an uptake by j; a the probability
-that a captured vesicle is internalized, and r that it is free again. The operator is symmetric, so one
-factorization answers for all donors (``transport.transfer_matrix``).
+R(S) is the readout of a run in which the donors S release; for the adjoint see ``causal.adjoint``.
 """
 
 from __future__ import annotations
@@ -29,27 +20,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
-from scipy.sparse.linalg import splu
 
-from exoabm.batch.execution.batch_folder import seal_batch
 from exoabm.batch.execution.plan import Plan
 from exoabm.batch.execution.row_execution import records
+from exoabm.batch.execution.row_journal import seal_batch
 from exoabm.batch.execution.run_readouts import measure as readouts_of
 from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.execution.workers import local
+from exoabm.causal.adjoint import effects_without_a_run
 from exoabm.causal.coalitions import groups_of, is_deterministic, replicates_of, row_without, runs_of
-from exoabm.cells.uptake import fate_probabilities
 from exoabm.errors import InputError, RunFailed
 from exoabm.manifest import MANIFEST, inside
 from exoabm.manifest import write as write_manifest
 from exoabm.output.durable_files import atomic_folder, check_room
 from exoabm.scenario.schema_cells import selected
 from exoabm.tables.declarations import TABLES
-from exoabm.tables.readouts import named, parse, resolve
+from exoabm.tables.readouts import parse, resolve
 from exoabm.text_formatting import counted
-from exoabm.transport.cell_grid_coupling import couple
-from exoabm.transport.transfer_matrix import check_steady, operator_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -61,14 +48,9 @@ if TYPE_CHECKING:
     from exoabm.causal.coalitions import Replicate, Run
     from exoabm.model import ExosomeModel
     from exoabm.scenario.loader import LoadedScenario
-    from exoabm.state import State
-    from exoabm.transport.cell_grid_coupling import Coupling
 
 DESIGNS = ("one", "shapley", "adjoint")
 MEASURE = "exoabm.causal.attribution:measure"
-CONVERGED = 1e-13
-"""Relative change of the values of captures at which the sum over returns has converged."""
-MOST_RETURNS = 10_000
 EQUAL_SHARES = 5e-4
 """Difference below which two shares are stated to be the same."""
 TABLE, PICTURE = "causal", "causal.png"
@@ -329,14 +311,7 @@ def adjoint(
     """
     state = model.state
     seconds = float(model.scenario.clock.duration) if hours is None else hours * 3600.0
-    if state.responses:
-        raise InputError("the adjoint holds where cells do not answer to what they receive; use runs instead")
-    if state.silences:
-        raise InputError("the adjoint holds without silencings; use runs, or set their active = false")
-    sent = state.released.copy() if state.step else _expected(state, seconds)
-    effect = np.zeros(len(state.cells))
-    for kind, weight in _weights(state, readout):
-        effect += sent[:, kind] * contribution(state, kind, weight)
+    sent, effect = effects_without_a_run(state, readout, seconds)
     donors = np.flatnonzero(state.labels.of_cell >= 0)
     groups, of = groups_of(model, by), np.arange(len(donors))
     if by != "cell":
@@ -344,96 +319,3 @@ def adjoint(
         of = np.array([names.index(name) for name in state.type_names()[donors]])
     sums = [np.bincount(of, column[donors], len(groups)) for column in (sent.sum(axis=1), effect)]
     return _table(groups, sums[0], sums[1][None], readout, "adjoint", float(effect.sum()))
-
-
-def _expected(state: State, seconds: float) -> np.ndarray:
-    """Vesicles that cells release at their constant rates, (n, K)."""
-    sent = np.zeros((len(state.cells), len(state.kinds)))
-    for index, cell_type in enumerate(state.types):
-        members = state.cells.type == index
-        if cell_type.pathway is not None or cell_type.waste is not None or cell_type.pools:
-            raise InputError(
-                f"release of {cell_type.name} is not constant (bodies, waste or cargo): run the model first"
-            )
-        if cell_type.releases is not None:
-            sent[members, cell_type.releases] = cell_type.release_rate * seconds
-    return sent
-
-
-QUANTITIES = ("taken_up", "delivered", "taken_up_per_cell", "delivered_per_cell")
-
-
-def _weights(state: State, readout: str) -> list[tuple[int, np.ndarray]]:
-    """Per vesicle kind, what an uptake by each cell adds to the readout, (n,)."""
-    per_kind = {
-        named(quantity, kind.name): (quantity, [k])
-        for k, kind in enumerate(state.kinds)
-        for quantity in QUANTITIES[:2]
-    }
-    per_type = {named(quantity, t.name): (quantity, t) for t in state.types for quantity in QUANTITIES[2:]}
-    name = resolve(readout, [*per_kind, *per_type])
-    ones, kinds = np.ones(len(state.cells)), [*range(len(state.kinds))]
-    if name in per_kind:
-        quantity, kinds = per_kind[name]
-    else:
-        quantity, cell_type = per_type[name]
-        mine = state.type_names() == cell_type.name
-        if not mine.any():
-            raise InputError(f"{name}: no cell is of this type")
-        ones = mine / mine.sum()
-    delivered = quantity.startswith("delivered")
-    return [(k, (_delivery_probability(state, k) if delivered else 1.0) * ones) for k in kinds]
-
-
-def _delivery_probability(state: State, kind: int) -> np.ndarray:
-    """Probability that a vesicle taken up by each cell delivers its cargo: by fusion, or from endosomes."""
-    _, fusion, recycling, escape = fate_probabilities(state)[:, kind].T
-    return np.asarray(fusion + (1 - fusion) * (1 - recycling) * escape)
-
-
-def contribution(state: State, kind: int, weight: np.ndarray) -> np.ndarray:
-    """What a vesicle of a kind, released by each cell, adds to a readout, (n,): e_i . g; see the module.
-
-    Parameters
-    ----------
-    weight : numpy.ndarray
-        What an uptake by each cell adds, (n,).
-    """
-    check_steady(state, kind)
-    vesicle, couplings = state.kinds[kind], couple(state, kind)
-    if not couplings[0].linear:
-        raise InputError(
-            f"the adjoint holds for linear uptake only, and uptake of {vesicle.name} saturates here; "
-            "set saturation = 'inf' for the cell types that take it up, or use runs"
-        )
-    total = np.zeros(len(state.cells))
-    for share, diffusivity, each in zip(vesicle.shares, vesicle.diffusivities, couplings, strict=True):
-        total += share * _contribution_of_size(state, kind, float(diffusivity), each, weight)
-    return total
-
-
-def _contribution_of_size(
-    state: State, kind: int, diffusivity: float, coupling: Coupling, weight: np.ndarray
-) -> np.ndarray:
-    domain, vesicle = state.domain, state.kinds[kind]
-    grid = operator_of(state, kind, diffusivity)
-    sinks = coupling.sink_rates(domain.voxel_volume)
-    exchange, loss = grid.parts()
-    loss = loss + np.asarray(sinks.sum(axis=0)).ravel()
-    loss[(loss == 0) & (np.asarray(exchange.sum(axis=0)).ravel() == 0)] = 1.0  # obstacles
-    matrix = (sp.diags_array(np.asarray(exchange.sum(axis=0)).ravel() + loss) - exchange).tocsc()
-    factor = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-    inward = 1 - vesicle.unbinding_probability
-    return_probability = (
-        vesicle.unbinding_probability
-        + inward * (1 - vesicle.fusion_probability) * vesicle.recycling_probability
-    )
-    value = inward * weight
-    release = coupling.release_weights.matrix
-    for _ in range(MOST_RETURNS):
-        released = release @ factor.solve(sinks.T @ value)
-        new = inward * weight + return_probability * released
-        if np.abs(new - value).max() <= CONVERGED * np.abs(new).max():
-            return np.asarray(released)
-        value = new
-    raise InputError("a vesicle that always unbinds and is always recaptured never ends")

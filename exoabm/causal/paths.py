@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError
-from exoabm.scenario.builder import kinds_and_types
 from exoabm.scenario.cell_builder import behaviors_in_use, cargo_of, responses
 from exoabm.scenario.loader import load
+from exoabm.scenario.state_builder import kinds_and_types
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.finished_run import Run
 

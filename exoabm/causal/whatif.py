@@ -22,12 +22,12 @@ from exoabm.manifest import write as write_manifest
 from exoabm.output.durable_files import atomic_folder, check_room, put_beside, write_json
 from exoabm.output.run_folder import AS_IS, CHANGED, DIFFERENCE, WHATIF
 from exoabm.random_streams import Streams
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.runs.run_from_checkpoint import run_from, start_of
-from exoabm.scenario.builder import blueprint
+from exoabm.scenario.changes_during_run import check_step_changes
 from exoabm.scenario.schema_cells import selected
+from exoabm.scenario.state_builder import blueprint
 from exoabm.scenario.step_accuracy import ROUNDING, steps_around
-from exoabm.scenario.step_changes import check_step_changes
 from exoabm.tables.declarations import RUN_TABLES, WHOLE
 from exoabm.tables.finished_run import Run
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.accounting.stage_records import Emissions
+from exoabm.accounting.step_records import Emissions
 from exoabm.cargo import CargoClass
 from exoabm.cell_type import SecretionMode
 from exoabm.random_streams import Purpose
@@ -19,7 +19,7 @@ from exoabm.tables.declarations import Event
 from exoabm.vesicle import cargo_names
 
 if TYPE_CHECKING:
-    from exoabm.accounting.stage_records import Uptake
+    from exoabm.accounting.step_records import Uptake
     from exoabm.cargo import CargoPool
     from exoabm.cell_type import CellType
     from exoabm.state import State

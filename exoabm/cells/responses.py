@@ -29,13 +29,13 @@ from exoabm.accounting.step_checks import check_amounts
 from exoabm.cell_type import SecretionMode
 from exoabm.cells.behaviors import known
 from exoabm.cells.cargo_pools import receive_cargo
-from exoabm.cells.interventions import unresponsive
+from exoabm.cells.silencing_and_gifts import unresponsive
 from exoabm.parameters.catalog import CATALOG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exoabm.accounting.stage_records import Uptake
+    from exoabm.accounting.step_records import Uptake
     from exoabm.cell_type import Response
     from exoabm.parameters.catalog import Parameter
     from exoabm.state import State

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.accounting.stage_records import Emissions
+from exoabm.accounting.step_records import Emissions
 from exoabm.cell_type import CellType, SecretionMode
 from exoabm.cells.cargo_pools import first_order, metabolize
 from exoabm.random_streams import Purpose

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exoabm.accounting.lineage import CUMULATIVE_COUNTS
-from exoabm.accounting.stage_records import Turnover
+from exoabm.accounting.step_records import Turnover
 from exoabm.cell_type import SecretionMode
 from exoabm.cells.motility import neighbor_box, radii
 from exoabm.cells.responses import NO_HISTORY

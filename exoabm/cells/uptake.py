@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.accounting.stage_records import Events, Uptake
+from exoabm.accounting.step_records import Events, Uptake
 from exoabm.cell_type import Block
-from exoabm.cells.interventions import acting, block_each, blocked_shares
-from exoabm.kernels import compartment_kinetics as compartments
-from exoabm.kernels.compartment_kinetics import (
+from exoabm.cells.silencing_and_gifts import acting, block_each, blocked_shares
+from exoabm.kernels import binding_kinetics as compartments
+from exoabm.kernels.binding_kinetics import (
     advance_compartment_parts,
     advance_compartments,
     compartment_coefficients,
@@ -28,7 +28,7 @@ from exoabm.vesicle import DeliveryRoute, Status
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exoabm.accounting.stage_records import TransportResult
+    from exoabm.accounting.step_records import TransportResult
     from exoabm.state import State
     from exoabm.vesicle import VesicleKind, Vesicles
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 # isort: off
 from exoabm.cli import scenario_commands as scenario_commands
 from exoabm.cli import run_commands as run_commands
-from exoabm.cli import folder_commands as folder_commands
+from exoabm.cli import result_commands as result_commands
 from exoabm.cli import batch_commands as batch_commands
 from exoabm.cli import calibration_commands as calibration_commands
 from exoabm.cli import causal_commands as causal_commands
-from exoabm.cli import service_commands as service_commands
+from exoabm.cli import page_and_benchmark_commands as page_and_benchmark_commands
 # isort: on
 
 from exoabm.cli.console import app as app

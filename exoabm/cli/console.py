@@ -42,7 +42,7 @@ from exoabm.interrupts import (
     of_signal,
     put_before,
 )
-from exoabm.memory import own_process
+from exoabm.process_memory import own_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -42,7 +42,7 @@ from exoabm.manifest import check_outside
 
 if TYPE_CHECKING:
     from exoabm.api.runs import Run
-    from exoabm.runs.execute import RunResult
+    from exoabm.runs.run_execution import RunResult
 
 PANEL = "Runs"
 WORTH_TELLING = 1e-3
@@ -86,8 +86,8 @@ def run(
     state_how_to_resume(folder, batch=False)
     with collector_paused():
         from exoabm.plot.run_figure.drawing_process import DrawingProcess
-        from exoabm.runs.execute import run_to_folder
         from exoabm.runs.measured_runtime import warning
+        from exoabm.runs.run_execution import run_to_folder
 
     with DrawingProcess() as drawing:
         long = warning(loaded, hours=duration, threads=threads, compiling=print_compiling)

@@ -70,7 +70,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show every key of a scenario: value, unit, meaning, allowed and published range, source."""
-    from exoabm.scenario.schema_fields import rows_of
+    from exoabm.scenario.schema_base import rows_of
 
     loaded = load(scenario, set_)
     rows = list(rows_of(loaded, everything=all_ or as_json))
@@ -127,7 +127,7 @@ def validate(
     if not converge and (readout or hours is not None):
         raise InputError("--readout and --hours are for validate --converge, which runs the scenario")
     from exoabm.random_streams import Streams
-    from exoabm.scenario.builder import blueprint, build_state, census
+    from exoabm.scenario.state_builder import blueprint, build_state, census
     from exoabm.scenario.step_accuracy import late_changes
     from exoabm.scenario.therapy_builder import has_treatment, make_protocol
 
@@ -203,8 +203,8 @@ def estimate(
     loaded = load(scenario, set_)
     check_grid_memory(loaded)
     duration = positive_hours(hours)
-    from exoabm.scenario.builder import blueprint
     from exoabm.scenario.resource_estimate import gib
+    from exoabm.scenario.state_builder import blueprint
 
     guess = blueprint(loaded, seed=0).estimate
     from exoabm.runs.measured_runtime import probe, rounded_duration

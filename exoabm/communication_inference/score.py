@@ -29,7 +29,7 @@ import psutil
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
-from exoabm.communication_inference.results import (
+from exoabm.communication_inference.tool_results import (
     Choice,
     Result,
     column_of,

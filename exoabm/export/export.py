@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.feather
 
-from exoabm.batch.execution.batch_folder import JOURNAL, verify
 from exoabm.batch.execution.plan import PLAN
 from exoabm.batch.execution.row_execution import ROWS, RUNS, SHARDS
+from exoabm.batch.execution.row_journal import JOURNAL, verify
 from exoabm.errors import InputError
 from exoabm.export.exported_run import ExportedRun, kind_of
 from exoabm.export.formats import RUN, TABLE_ENDINGS, format_of

@@ -14,8 +14,8 @@ from exoabm.batch.execution.plan import PLAN
 from exoabm.errors import InputError
 from exoabm.export.formats import RUN, SWEEP, TRIAL
 from exoabm.readers.options import BYSTANDER
-from exoabm.scenario.builder import BYSTANDER_DIAMETER
 from exoabm.scenario.loader import load
+from exoabm.scenario.state_builder import BYSTANDER_DIAMETER
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.finished_run import Run
 from exoabm.tables.readouts import named

@@ -31,7 +31,7 @@ from exoabm.communication_inference.observation import Genes, Observer, Options,
 from exoabm.communication_inference.score import agreement, apart, off_diagonal
 from exoabm.errors import InputError
 from exoabm.export.anndata import ORIENTATION, anndata_file, pair_matrices, put, put_frame
-from exoabm.scenario.builder import blueprint, kinds_and_types
+from exoabm.scenario.state_builder import blueprint, kinds_and_types
 from exoabm.tables.readouts import named
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from exoabm.errors import InputError
 from exoabm.export.type_exchange import in_order, mean_and_half, sender_names
 from exoabm.plot.maps import Cells, Links, strongest
 from exoabm.plot.palette import OTHER, Looks
-from exoabm.scenario.builder import kinds_and_types
+from exoabm.scenario.state_builder import kinds_and_types
 from exoabm.state import OUTSIDE
 from exoabm.text_formatting import counted, number, percent
 

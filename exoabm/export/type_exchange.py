@@ -18,8 +18,8 @@ from exoabm.batch.trials.design import KIND as TRIAL
 from exoabm.batch.trials.design import design_of, row_name
 from exoabm.errors import InputError, did_you_mean
 from exoabm.export.exported_run import ExportedRun
-from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import run_of
+from exoabm.scenario.state_builder import blueprint
 from exoabm.state import OUTSIDE, Resolution
 from exoabm.tables.declarations import BETWEEN_CELLS
 from exoabm.tables.readouts import named

@@ -26,7 +26,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from exoabm.kernels.compartment_kinetics import relative_rate
+from exoabm.kernels.binding_kinetics import relative_rate
 from exoabm.kernels.lattice import (
     SINK,
     UNEVEN,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.accounting.stage_records import take_or_absent
+from exoabm.accounting.step_records import take_or_absent
 from exoabm.analysis.communication_graph import AllCells
 from exoabm.output.recorder import part
 from exoabm.state import OUTSIDE, Resolution

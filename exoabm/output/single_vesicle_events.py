@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from exoabm.accounting.stage_records import Events
+from exoabm.accounting.step_records import Events
 from exoabm.kernels.row_groups import gather, order_by_key
 from exoabm.output.recorder import part
 from exoabm.state import Resolution

@@ -222,7 +222,7 @@ COMPARATORS: Final = ("free_drug", "soluble_factor", "lnp")
 _FOLDER = Path(__file__).parent
 _THEMES = (
     *("domain", "clock", "medium", "vesicles", "secretion", "uptake", "cargo", "cells", "responses"),
-    *("doses", "body", "immunity", "manufacturing", "comparators"),
+    *("doses", "pharmacokinetics", "immunity", "manufacturing", "comparators"),
     *("readouts_and_variability", "communication_inference"),
 )
 _REQUIRED = {"symbol", "meaning", "unit", "allowed", "source"}

@@ -212,9 +212,9 @@ class Looks(NamedTuple):
 @cache
 def _looks_as_shipped(scenario: str) -> Looks | None:
     """How the cell types of a shipped scenario are drawn if nothing in it is changed; None of any other."""
-    from exoabm.scenario.builder import kinds_and_types
     from exoabm.scenario.loader import load, shipped
     from exoabm.scenario.placement import cells_of_types
+    from exoabm.scenario.state_builder import kinds_and_types
 
     if scenario not in shipped():
         return None

@@ -181,8 +181,8 @@ def warning(
     InputError, ResourceError
         As the run would.
     """
-    from exoabm.scenario.builder import blueprint
     from exoabm.scenario.resource_estimate import gib
+    from exoabm.scenario.state_builder import blueprint
 
     guess = blueprint(loaded, seed=0).estimate
     share = 1.0 if hours is None else hours * 3600.0 / float(loaded.scenario.clock.duration)

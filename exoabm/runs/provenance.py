@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import exoabm
 from exoabm.cells.behaviors import local_behaviors
 from exoabm.errors import InputError
-from exoabm.memory import peak_memory
 from exoabm.parameters import Quantity, references
+from exoabm.process_memory import peak_memory
 from exoabm.scenario.loader import PATH_KEY, PATH_KEYS, load, of_checkpoint, run_of, sha256_of, shipped
-from exoabm.scenario.schema_fields import entries, plain_data, quantities
+from exoabm.scenario.schema_base import entries, plain_data, quantities
 from exoabm.software import code, machine, made_with, versions
 from exoabm.tables.declarations import SCHEMA_VERSION
 

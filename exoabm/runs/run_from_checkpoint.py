@@ -16,17 +16,17 @@ from exoabm.model import ExosomeModel
 from exoabm.output import checkpoint
 from exoabm.output.recorder import part
 from exoabm.output.run_folder import KEPT, RunFolder
-from exoabm.runs.execute import close_writers, complete, observers_of
 from exoabm.runs.input_tables import copy, keep_tables, table_sha256_of
 from exoabm.runs.provenance import Operation, recipe
+from exoabm.runs.run_execution import close_writers, complete, observers_of
+from exoabm.scenario.changes_during_run import StepChange, changed_between_steps, check_step_changes
 from exoabm.scenario.step_accuracy import late_changes
-from exoabm.scenario.step_changes import StepChange, changed_between_steps, check_step_changes
 from exoabm.software import drift, made_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from exoabm.runs.execute import RunResult
+    from exoabm.runs.run_execution import RunResult
     from exoabm.scenario.loader import LoadedScenario
 
 HOW = "`exoabm run ... --checkpoint-every '6 h' --keep-checkpoints` keeps checkpoints to begin from"

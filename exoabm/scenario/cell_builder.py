@@ -29,8 +29,8 @@ from exoabm.cells.responses import NO_HISTORY, SIGNALS, apply_responses
 from exoabm.parameters.catalog import Quantity, mean_diffusivity
 from exoabm.parameters.units import internal_unit, to_internal
 from exoabm.random_streams import Purpose
+from exoabm.scenario.schema_base import record_of
 from exoabm.scenario.schema_cells import selected
-from exoabm.scenario.schema_fields import record_of
 from exoabm.vesicle import PARTICLES, DeliveryRoute, VesicleKind, enough_classes
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from exoabm.readers.file_formats import TABLES, fingerprint, is_table, refuse_ot
 from exoabm.scenario import shipped as shipped
 from exoabm.scenario.overrides import override, rows_of_change, texts_of
 from exoabm.scenario.schema import Scenario
-from exoabm.scenario.schema_fields import cautions, plain_data
+from exoabm.scenario.schema_base import cautions, plain_data
 from exoabm.scenario.validation import (
     MAX_PROBLEMS,
     hidden_characters,
@@ -73,7 +73,7 @@ class LoadedScenario:
         return f"<scenario {self.name}: {visible(self.scenario.info.title)}>"
 
     def _repr_html_(self) -> str:
-        from exoabm.scenario.schema_fields import html_of
+        from exoabm.scenario.schema_base import html_of
 
         return html_of(self)
 
@@ -305,6 +305,8 @@ def load(
         return _load_run(run, overrides)
     if trusted and text not in names and is_table(text):
         given = {PATH_KEY: text, **(overrides or {})}
+        from exoabm.scenario.scenario_from_table import scenario_of_table
+
         return parse(scenario_of_table(Path(text)), name=text, folder=Path.cwd(), overrides=given)
     if text in names:
         path = names[text]
@@ -331,18 +333,6 @@ def _not_there(text: str, names: Iterable[str], trusted: bool) -> InputError:
     return InputError(
         f"unknown scenario {shortened(text)}{did_you_mean(text, names)}; `exoabm list` shows all"
     )
-
-
-def scenario_of_table(table: Path) -> bytes:
-    """The scenario ``tissue`` as TOML, with this table, which is named by its type if it is in memory."""
-    import tomli_w
-
-    raw = tomllib.loads(shipped()[TABLE_SCENARIO].read_text(encoding="utf-8"))
-    name = visible(table.stem if table.parent.name.startswith(IN_MEMORY) else table.name)
-    raw["layout"]["table"] = table.name
-    raw["info"]["title"] = f"Communication between the cells of {name}"[:200]
-    raw["info"]["summary"] = f"Cells have the positions in the table {name}."[:5000]
-    return tomli_w.dumps(raw).encode()
 
 
 def _load_run(folder: Path, overrides: Mapping[str, str] | None) -> LoadedScenario:

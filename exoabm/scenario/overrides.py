@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from exoabm.errors import InputError, did_you_mean
 from exoabm.parameters.units import to_internal
-from exoabm.scenario.schema_fields import names_of
+from exoabm.scenario.schema_base import names_of
 
 if TYPE_CHECKING:
     from exoabm.scenario.schema import Scenario

@@ -9,11 +9,11 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exoabm.errors import UNSEEN, ExoError, InputError
+from exoabm.errors import UNSEEN, ExoError, InputError, visible
 from exoabm.readers.options import BYSTANDER, quoted
-from exoabm.scenario.builder import blueprint
-from exoabm.scenario.loader import TABLE_SCENARIO, load, parse, scenario_of_table
+from exoabm.scenario.loader import IN_MEMORY, TABLE_SCENARIO, load, parse, shipped
 from exoabm.scenario.placement import from_table
+from exoabm.scenario.state_builder import blueprint
 from exoabm.state import ANY_CELL, OUTSIDE
 from exoabm.text_formatting import round_below
 
@@ -25,6 +25,18 @@ MOST_TYPES = 200
 GREEK = re.compile(r"GREEK (?:SMALL|CAPITAL) LETTER (?:FINAL )?(\w+)$")
 SPELLED = {"LAMDA": "lambda"}
 """Greek letters that Unicode names otherwise than usual."""
+
+
+def scenario_of_table(table: Path) -> bytes:
+    """The scenario ``tissue`` as TOML, with this table, which is named by its type if it is in memory."""
+    import tomli_w
+
+    raw = tomllib.loads(shipped()[TABLE_SCENARIO].read_text(encoding="utf-8"))
+    name = visible(table.stem if table.parent.name.startswith(IN_MEMORY) else table.name)
+    raw["layout"]["table"] = table.name
+    raw["info"]["title"] = f"Communication between the cells of {name}"[:200]
+    raw["info"]["summary"] = f"Cells have the positions in the table {name}."[:5000]
+    return tomli_w.dumps(raw).encode()
 
 
 def scenario_of_labels(table: Path, overrides: Mapping[str, str], home: Path) -> tuple[bytes, str]:

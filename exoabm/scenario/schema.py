@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from exoabm.parameters.catalog import Quantity
+from exoabm.scenario.schema_base import Name, Table, assumed, quantity_field
 from exoabm.scenario.schema_cells import (
     CargoTable,
     CellTypeTable,
@@ -20,7 +21,6 @@ from exoabm.scenario.schema_cells import (
     SilenceTable,
     VesicleTable,
 )
-from exoabm.scenario.schema_fields import Name, Table, assumed, quantity_field
 from exoabm.scenario.schema_therapy import (
     ArmTable,
     Dosing,

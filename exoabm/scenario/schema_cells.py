@@ -11,7 +11,7 @@ from exoabm.cells import behaviors
 from exoabm.cells.responses import SIGNALS
 from exoabm.parameters.catalog import CATALOG, COMPARATORS, Quantity
 from exoabm.parameters.units import QuantityError
-from exoabm.scenario.schema_fields import Name, Names, Plain, Table, quantity_field
+from exoabm.scenario.schema_base import Name, Names, Plain, Table, quantity_field
 
 CONSEQUENT_ERROR = "follows"
 """Type of an error that only follows from another one, which is reported."""

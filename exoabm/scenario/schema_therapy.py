@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from exoabm.errors import InputError
 from exoabm.parameters.catalog import Quantity
-from exoabm.scenario.schema_fields import Name, Plain, Table, parameter_of, quantity_field
+from exoabm.scenario.schema_base import Name, Plain, Table, parameter_of, quantity_field
 from exoabm.tables.readouts import parse
 
 

@@ -12,7 +12,7 @@ from exoabm.domain import SIDES
 from exoabm.errors import Problem, ScenarioError
 from exoabm.parameters.catalog import ORGANS
 from exoabm.random_streams import Purpose
-from exoabm.scenario.schema_fields import record_of
+from exoabm.scenario.schema_base import record_of
 from exoabm.scenario.schema_therapy import Separation
 from exoabm.therapy.manufacturing import Process, SeparationStep
 from exoabm.therapy.pharmacokinetics import Body, Formulation, Immunity, Organ, extraction, pbpk_model

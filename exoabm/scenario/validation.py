@@ -16,8 +16,8 @@ from exoabm.parameters.catalog import Quantity
 from exoabm.readers.options import BYSTANDER
 from exoabm.scenario.cell_builder import at_rest
 from exoabm.scenario.schema import Scenario
+from exoabm.scenario.schema_base import meaning_of, names_of
 from exoabm.scenario.schema_cells import CONSEQUENT_ERROR, selected
-from exoabm.scenario.schema_fields import meaning_of, names_of
 from exoabm.state import ANY_CELL, OUTSIDE
 from exoabm.tables.readouts import KEYS, parse
 

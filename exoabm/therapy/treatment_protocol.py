@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.accounting.stage_records import Emissions
+from exoabm.accounting.step_records import Emissions
 from exoabm.domain import SIDES
 from exoabm.random_streams import Purpose
 from exoabm.state import DOSE, OUTSIDE, DoseState, TreatmentReadout

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from exoabm.domain import Face
-from exoabm.kernels.compartment_kinetics import relative_rate
+from exoabm.kernels.binding_kinetics import relative_rate
 from exoabm.kernels.line_of_sight import neighborhood_voxels, reachable_voxels
 from exoabm.transport.boundary_stencil import boundary_stencils
 from exoabm.transport.membrane_geometry import membrane_geometry_of

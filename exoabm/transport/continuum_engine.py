@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.accounting.stage_records import Emissions, Sources, TransportResult
+from exoabm.accounting.step_records import Emissions, Sources, TransportResult
 from exoabm.errors import NumericalError
 from exoabm.kernels.diffusion_stencil import CLEARED, ENTERED, ESCAPED, MASS, Diffusion
 from exoabm.kernels.linear_uptake import (

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from exoabm.accounting.stage_records import Sources, TransportResult
+    from exoabm.accounting.step_records import Sources, TransportResult
     from exoabm.state import State
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.kernels.compartment_kinetics import (
+from exoabm.kernels.binding_kinetics import (
     Arrivals,
     Departures,
     Sites,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from exoabm.state import State
-    from exoabm.transport.capture import Capture
+    from exoabm.transport.motion_and_capture import Capture
     from exoabm.vesicle import Vesicles
 
 

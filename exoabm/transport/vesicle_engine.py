@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.accounting.stage_records import Emissions, Sources, TransportResult
+from exoabm.accounting.step_records import Emissions, Sources, TransportResult
 from exoabm.domain import Face
 from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, Outcomes
 from exoabm.kernels.row_groups import count_pairs
@@ -20,7 +20,7 @@ from exoabm.random_streams import Purpose
 from exoabm.state import RESERVOIR
 from exoabm.tables.declarations import Event
 from exoabm.transport.boundary_influx import sizes
-from exoabm.transport.capture import Capture, MembraneCapture, VoxelCapture
+from exoabm.transport.motion_and_capture import Capture, MembraneCapture, VoxelCapture
 from exoabm.transport.receptor_binding import ReceptorBinding, receptors
 from exoabm.vesicle import DOSED, NON_CELL_ID, Status, cargo_names, vesicle_names
 

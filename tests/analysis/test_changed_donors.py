@@ -12,7 +12,7 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.analysis.communication import reach
 from exoabm.output.expected_events import EventWriter
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import LoadedScenario, parse
 
 TEXT = """

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import exoabm as xo
-from exoabm.batch.execution.batch_folder import verify
+from exoabm.batch.execution.row_journal import verify
 from exoabm.errors import InputError
 
 mpl.use("Agg")

@@ -284,7 +284,7 @@ def test_a_notebook_shows_the_cells_of_a_table_before_the_keys(tmp_path: Path) -
 def test_a_scenario_of_a_table_has_a_step_that_is_short_enough() -> None:
     import pandas as pd
 
-    from exoabm.scenario.builder import blueprint
+    from exoabm.scenario.state_builder import blueprint
 
     x, y = (10.0 * each.ravel() for each in np.meshgrid(np.arange(12), np.arange(12)))
     dense = pd.DataFrame({"x_um": x, "y_um": y, "cell_type": "tumor"})
@@ -370,7 +370,7 @@ def test_warnings_of_a_resumed_run_are_printed_where_a_bar_is(
     from types import SimpleNamespace
 
     run = SimpleNamespace(folder=tmp_path, warnings=("long",), recognized="")
-    monkeypatch.setattr("exoabm.runs.execute.resume_run", lambda *_, **__: run)
+    monkeypatch.setattr("exoabm.runs.run_execution.resume_run", lambda *_, **__: run)
     (tmp_path / "run.json").write_text('{"warnings": ["coarse"]}')
     monkeypatch.setattr(xo.Run, "about", {"warnings": ["coarse"]})
     for asked, said in ((True, ["Warning: coarse", "Warning: long"]), (False, [])):
@@ -380,7 +380,7 @@ def test_warnings_of_a_resumed_run_are_printed_where_a_bar_is(
 
 
 def test_a_folder_that_exists_is_refused_with_what_python_can_do(tmp_path: Path, made: xo.Run) -> None:
-    from exoabm.api.folders import saved_folder
+    from exoabm.api.saving import saved_folder
 
     with pytest.raises(InputError, match="overwrite=True"), saved_folder(tmp_path, {"fit.json"}):
         pytest.fail("it is not refused")

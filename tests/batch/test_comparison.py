@@ -17,8 +17,8 @@ from exoabm.batch.sweeps.summary import write_results
 from exoabm.batch.sweeps.sweep import _reach, plan_sweep
 from exoabm.cli.batch_commands import _broken, _change
 from exoabm.errors import InputError
-from exoabm.runs.execute import run_to_folder
 from exoabm.runs.provenance import differences as changed_keys
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
 from exoabm.tables.finished_run import Run
 from tests.batch.conftest import RATE

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from exoabm.batch.execution import row_execution as files
-from exoabm.batch.execution.batch_folder import verify
 from exoabm.batch.execution.plan import Plan
+from exoabm.batch.execution.row_journal import verify
 from exoabm.batch.execution.runner import Shard, resume_rows, run_rows
 from exoabm.batch.sweeps.summary import Summary
 from exoabm.batch.sweeps.sweep import report
@@ -39,7 +39,7 @@ def _no_pictures() -> Iterator[None]:
         return paths
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("exoabm.runs.execute.draw_preview", lambda *a, **_: a[2].write_bytes(b"\x89PNG"))
+        patch.setattr("exoabm.runs.run_execution.draw_preview", lambda *a, **_: a[2].write_bytes(b"\x89PNG"))
         patch.setattr("exoabm.batch.sweeps.sweep.draw_sweep", draw)
         yield
 

@@ -11,7 +11,7 @@ import pytest
 from exoabm.errors import InputError
 from exoabm.export.export import export_run_scenario
 from exoabm.manifest import faults
-from exoabm.runs.execute import resume_run, run_to_folder
+from exoabm.runs.run_execution import resume_run, run_to_folder
 from exoabm.scenario.loader import load, read_run, run_of
 
 CELLS = """ImageNumber,ObjectNumber,x,y,cell_type

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from exoabm.batch.execution import row_execution as files
-from exoabm.batch.execution.batch_folder import JOURNAL
 from exoabm.batch.execution.plan import Plan, Row, replicate_seeds, row_of
+from exoabm.batch.execution.row_journal import JOURNAL
 from exoabm.batch.execution.runner import Shard, resume_rows, run_rows
 from exoabm.batch.execution.workers import ThisProcess, local
 from exoabm.errors import InputError, RunFailed

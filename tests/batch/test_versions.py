@@ -12,7 +12,7 @@ import pytest
 from exoabm import software
 from exoabm.batch.execution.runner import Shard, resume_rows, run_rows
 from exoabm.errors import MixedVersions
-from exoabm.runs.execute import resume_run, run_to_folder
+from exoabm.runs.run_execution import resume_run, run_to_folder
 from exoabm.scenario.loader import load
 from tests.batch.conftest import small_plan
 from tests.batch.test_runner import Power

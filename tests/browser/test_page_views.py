@@ -19,7 +19,7 @@ import pytest
 from page_headings import HEADINGS
 from PIL import Image
 
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
 from exoabm.tables.finished_run import Run
 

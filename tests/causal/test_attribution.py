@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from small_tissue import LINEAR, SILENT_RELAYS, loaded, model
 
-from exoabm.batch.execution.batch_folder import verify
+from exoabm.batch.execution.row_journal import verify
 from exoabm.batch.execution.run_readouts import measure
 from exoabm.causal import attribution, coalitions
-from exoabm.causal.attribution import adjoint, attribute, contribution, duration_note, with_few_labels
+from exoabm.causal.adjoint import contribution
+from exoabm.causal.attribution import adjoint, attribute, duration_note, with_few_labels
 from exoabm.causal.coalitions import replicates_of
 from exoabm.cell_type import Block, Silence
 from exoabm.errors import InputError

@@ -9,7 +9,7 @@ from small_tissue import LINEAR, SILENT_RELAYS, TOML, loaded
 from typer.testing import CliRunner
 
 import exoabm
-from exoabm.batch.execution.batch_folder import verify
+from exoabm.batch.execution.row_journal import verify
 from exoabm.causal.attribution import attribute
 from exoabm.causal.paths import Paths, paths, write
 from exoabm.causal.whatif import _kept_beside, reasons, whatif
@@ -19,7 +19,7 @@ from exoabm.export.export import export
 from exoabm.manifest import faults
 from exoabm.model import ExosomeModel
 from exoabm.output.checkpoint import snapshot
-from exoabm.runs.execute import resume_run, run_to_folder
+from exoabm.runs.run_execution import resume_run, run_to_folder
 from exoabm.runs.run_from_checkpoint import start_of
 from exoabm.scenario.loader import load, parse
 from exoabm.tables.declarations import BALANCE
@@ -31,7 +31,7 @@ VESICLES = {"transport.engine": "vesicles"}
 @pytest.fixture(autouse=True)
 def _no_previews(monkeypatch):
     """Pictures of runs take most of the time, and are tested elsewhere."""
-    monkeypatch.setattr("exoabm.runs.execute.draw_picture", lambda *_, **__: None)
+    monkeypatch.setattr("exoabm.runs.run_execution.draw_picture", lambda *_, **__: None)
 
 
 @pytest.mark.parametrize("engine", ["continuum", "vesicles"])

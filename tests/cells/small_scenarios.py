@@ -9,8 +9,8 @@ import numpy as np
 from exoabm import ExosomeModel
 from exoabm.cells.secretion import secrete
 from exoabm.random_streams import Streams
-from exoabm.scenario.builder import blueprint, build_state
 from exoabm.scenario.loader import parse
+from exoabm.scenario.state_builder import blueprint, build_state
 from exoabm.state import State
 
 HEAD = """

@@ -8,8 +8,8 @@ import numpy as np
 
 from exoabm.cells.turnover import apply_turnover, decide_fates
 from exoabm.random_streams import Streams
-from exoabm.scenario.builder import blueprint, build_state
 from exoabm.scenario.loader import parse
+from exoabm.scenario.state_builder import blueprint, build_state
 from exoabm.state import State
 
 APART = 100.0

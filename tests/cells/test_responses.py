@@ -14,7 +14,7 @@ from exoabm.cells.responses import SIGNALS, apply_responses
 from exoabm.errors import InputError
 from exoabm.parameters import CATALOG
 from exoabm.scenario.loader import load, parse
-from exoabm.scenario.schema_fields import plain_data
+from exoabm.scenario.schema_base import plain_data
 from exoabm.state import State
 
 BODY = """

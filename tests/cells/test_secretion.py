@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.accounting.stage_records import Returning
+from exoabm.accounting.step_records import Returning
 from exoabm.cells.agents import Cell
 from exoabm.cells.secretion import secrete
 from exoabm.errors import NumericalError
 from exoabm.random_streams import Streams
-from exoabm.scenario.builder import blueprint, build_state
 from exoabm.scenario.loader import parse
+from exoabm.scenario.state_builder import blueprint, build_state
 from exoabm.state import State
 
 N = 20_000

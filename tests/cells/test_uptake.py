@@ -11,7 +11,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from exoabm.accounting.mass_balance import WasteBalance
-from exoabm.accounting.stage_records import TransportResult, Uptake
+from exoabm.accounting.step_records import TransportResult, Uptake
 from exoabm.cargo import Cargo, CargoClass
 from exoabm.cells.cargo_pools import receive_waste
 from exoabm.cells.uptake import take_up

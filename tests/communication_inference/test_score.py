@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from exoabm.communication_inference.observation import Observer, Options, genes_of
-from exoabm.communication_inference.results import LOW, Choice, read_result
 from exoabm.communication_inference.score import agreement, average_precision
+from exoabm.communication_inference.tool_results import LOW, Choice, read_result
 from exoabm.errors import InputError
 
 CELLS, TYPES = ["cell_0", "cell_1", "cell_2"], ["A", "B"]

@@ -13,7 +13,7 @@ import pytest
 from crowded_tissue import FACES, crowd
 
 from exoabm import ExosomeModel
-from exoabm.benchmarks.agreement import along, compare, standard_errors
+from exoabm.benchmarks.engine_agreement import along, compare, standard_errors
 from exoabm.random_streams import Streams
 
 RATE = 30_000

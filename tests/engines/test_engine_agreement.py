@@ -15,7 +15,7 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.analysis.communication import type_matrix
 from exoabm.benchmarks import run_benchmark
-from exoabm.benchmarks.agreement import (
+from exoabm.benchmarks.engine_agreement import (
     CASES,
     Case,
     Comparison,

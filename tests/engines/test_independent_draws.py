@@ -13,10 +13,10 @@ from test_vesicle_reproducibility import relays
 
 from exoabm import ExosomeModel
 from exoabm.cells import uptake
-from exoabm.kernels import compartment_kinetics, lattice_random_walk
+from exoabm.kernels import binding_kinetics, lattice_random_walk
 from exoabm.kernels import random as kernel
 from exoabm.random_streams import Purpose
-from exoabm.transport import capture, receptor_binding
+from exoabm.transport import motion_and_capture, receptor_binding
 
 ALL = -1
 """Every number of a draw, where a kernel takes as many as it needs."""
@@ -64,8 +64,8 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
             return usual(seed, purpose, who, step, *rest)
 
         monkeypatch.setattr(kernel, f"{name}_array", drawn)
-    on_lattice, off_lattice = lattice_random_walk.walk_on_lattice, capture.walk_off_lattice
-    leave, stay = compartment_kinetics.leave_compartments, receptor_binding.draw_residence
+    on_lattice, off_lattice = lattice_random_walk.walk_on_lattice, motion_and_capture.walk_off_lattice
+    leave, stay = binding_kinetics.leave_compartments, receptor_binding.draw_residence
 
     def walked_on(particles, dt, substeps, key, *rest, **options):  # type: ignore[no-untyped-def]
         for each in (key.move, key.capture):
@@ -88,8 +88,8 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
         return stay(particle, kind, rate, seed, purpose, step)
 
     monkeypatch.setattr(lattice_random_walk, "walk_on_lattice", walked_on)
-    monkeypatch.setattr(capture, "walk_off_lattice", walked_off)
-    monkeypatch.setattr(compartment_kinetics, "leave_compartments", left)
+    monkeypatch.setattr(motion_and_capture, "walk_off_lattice", walked_off)
+    monkeypatch.setattr(binding_kinetics, "leave_compartments", left)
     monkeypatch.setattr(receptor_binding, "draw_residence", stayed)
     return found
 

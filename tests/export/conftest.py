@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from exoabm.export.exported_run import ExportedRun
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
 
 LABELS = ("CK+", "CD68+", "other", "B")

@@ -17,7 +17,7 @@ from exoabm.export.figure_list import FIGURES
 from exoabm.export.publication_data import FigureRequest, amounts_of, distances_of, donors_and_recipients
 from exoabm.export.publication_figures import draw_figure
 from exoabm.export.type_exchange import exchange_of
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
 from exoabm.text_formatting import number
 from tests.batch.two_vesicle_types import RATE

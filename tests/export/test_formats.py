@@ -17,7 +17,7 @@ from exoabm.errors import InputError, RunFailed
 from exoabm.export import export, formats
 from exoabm.export.exported_run import ExportedRun
 from exoabm.export.formats import FORMATS, Format, format_of
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
 
 README = Path(__file__).parents[2] / "README.md"

@@ -17,8 +17,8 @@ from exoabm.export.exported_run import ExportedRun
 from exoabm.export.formats import format_of
 from exoabm.export.graphs import _declared, write_gexf
 from exoabm.readers.text_table import Text, is_physicell, read_physicell
-from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import load
+from exoabm.scenario.state_builder import blueprint
 from exoabm.tables import finished_run
 
 Edges = dict[tuple[str, str], float]

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from exoabm.cli import app
-from exoabm.communication_inference.results import column_of, matrix_of
 from exoabm.communication_inference.score import ALL, DISTANCE, OUT, RESULT, TRANSPOSED, Truth, score
+from exoabm.communication_inference.tool_results import column_of, matrix_of
 from exoabm.errors import InputError
 from exoabm.export.export import export_format
 from exoabm.export.formats import format_of

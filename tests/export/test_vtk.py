@@ -13,7 +13,7 @@ import zarr
 from exoabm.export.export import export_format
 from exoabm.export.exported_run import ExportedRun
 from exoabm.export.formats import format_of
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
 
 DTYPES = {"Float32": "<f4", "Float64": "<f8", "Int32": "<i4", "Int64": "<i8"}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from exoabm.errors import InputError
-from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import LoadedScenario, load, parse, shipped
+from exoabm.scenario.state_builder import blueprint
 
 TISSUE = shipped()["tissue"].read_bytes()
 

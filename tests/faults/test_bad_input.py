@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from exoabm.errors import ResourceError
-from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import load
+from exoabm.scenario.state_builder import blueprint
 
 RATE = 'takes_up = ["exosome"]'
 DONOR = 'releases = "exosome"'
@@ -276,7 +276,7 @@ def test_too_many_cells_for_the_memory_are_refused_before_they_are_placed(monkey
 
     free = SimpleNamespace(available=2**30)
     monkeypatch.setattr("psutil.virtual_memory", lambda: free)
-    monkeypatch.setattr("exoabm.scenario.builder.arrange_groups", never)
+    monkeypatch.setattr("exoabm.scenario.state_builder.arrange_groups", never)
     with pytest.raises(ResourceError, match="10,000,007 cells"):
         blueprint(load("signaling", {"layout.group.recipient.count": "10_000_000"}), seed=0)
 

@@ -23,7 +23,7 @@ SMALL = ("--set", "domain.voxel=40", "--set", "clock.step=600", "--hours", "0.5"
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory) -> Path:
     """A finished run."""
-    from exoabm.runs.execute import run_to_folder
+    from exoabm.runs.run_execution import run_to_folder
     from exoabm.scenario.loader import load
 
     small = {"domain.voxel": "40", "clock.step": "600"}
@@ -264,7 +264,7 @@ def half(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [other_columns, no_text, half])
 def test_a_journal_that_is_damaged_within_is_made_again(swept, tmp_path, harm) -> None:
-    from exoabm.batch.execution.batch_folder import JOURNAL
+    from exoabm.batch.execution.row_journal import JOURNAL
     from exoabm.batch.execution.runner import resume_rows
 
     folder = shutil.copytree(swept, tmp_path / "s")

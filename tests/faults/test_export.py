@@ -9,7 +9,7 @@ import pytest
 
 from exoabm import manifest
 from exoabm.output.run_folder import FILES
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exoabm.errors import RunFailed
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
 
 SHORT = ("run", "two_cells", "--hours", 0.05, "--seed", 1)

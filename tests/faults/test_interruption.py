@@ -26,7 +26,7 @@ from exoabm.errors import InputError, NumericalError, RunFailed
 from exoabm.interrupts import Ended
 from exoabm.output.folder_locks import LOCK, locked
 from exoabm.output.run_folder import RunFolder
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
 from exoabm.schedule import Step
 
@@ -70,7 +70,7 @@ def test_a_file_that_may_not_grow_leaves_nothing(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    "function", ["os.fsync", "pathlib.Path.replace", "exoabm.runs.execute.write_graphml"]
+    "function", ["os.fsync", "pathlib.Path.replace", "exoabm.runs.run_execution.write_graphml"]
 )
 def test_every_write_may_find_the_disk_full(tmp_path, monkeypatch, function) -> None:
     def full(*_: object, **__: object) -> None:

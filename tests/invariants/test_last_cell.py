@@ -10,7 +10,7 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.output import checkpoint
-from exoabm.runs.execute import resume_run, run_to_folder
+from exoabm.runs.run_execution import resume_run, run_to_folder
 from exoabm.scenario.loader import LoadedScenario, parse
 
 TEXT = """

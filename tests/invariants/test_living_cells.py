@@ -18,7 +18,7 @@ from exoabm.errors import InputError, ResourceError
 from exoabm.output import checkpoint
 from exoabm.output.cell_tables import lineage_table
 from exoabm.random_streams import Purpose
-from exoabm.runs.execute import resume_run, run_to_folder
+from exoabm.runs.run_execution import resume_run, run_to_folder
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.tables.finished_run import Run
 from exoabm.transport import boundary_resistance as mirrors

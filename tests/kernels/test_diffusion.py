@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from exoabm.kernels import diffusion_stencil as d
 from exoabm.kernels import linear_uptake, saturable_uptake
 from exoabm.kernels import uptake_rates as x
-from exoabm.kernels.compartment_kinetics import compartment_coefficients
+from exoabm.kernels.binding_kinetics import compartment_coefficients
 from exoabm.kernels.medium import FIXED, NO_FLUX, PERIODIC
 
 SIDES = {

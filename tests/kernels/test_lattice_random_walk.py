@@ -19,8 +19,8 @@ from exoabm.kernels.lattice import Lattice, mark_voxels
 from exoabm.kernels.linear_uptake import advance_linear, index_slots
 from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, FREE, Outcomes, Particles
 from exoabm.kernels.random import StepKey
-from exoabm.transport.capture import inner_conductance
 from exoabm.transport.grid_discretization import conductance, is_uniform
+from exoabm.transport.motion_and_capture import inner_conductance
 
 VOXEL, WATER, DT, N_SUB, SIZE = 10.0, 6.57, 60.0, 40, 7
 H = DT / N_SUB

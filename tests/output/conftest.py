@@ -16,5 +16,5 @@ def small_groups() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tables, "ROWS_PER_GROUP", GROUP)
         patch.setattr("exoabm.output.single_vesicle_events.GROUP", GROUP)
-        patch.setattr("exoabm.runs.execute.draw_preview", lambda *_, **__: None)
+        patch.setattr("exoabm.runs.run_execution.draw_preview", lambda *_, **__: None)
         yield

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import zarr
 
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
 
 STEP = 60.0

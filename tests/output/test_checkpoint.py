@@ -19,7 +19,7 @@ from exoabm import ExosomeModel
 from exoabm.errors import InputError, NumericalError, RunFailed
 from exoabm.output import checkpoint
 from exoabm.output.run_folder import BEFORE, CHECKPOINT
-from exoabm.runs.execute import resume_run, run_to_folder
+from exoabm.runs.run_execution import resume_run, run_to_folder
 from exoabm.scenario.loader import load
 from exoabm.tables import parquet as tables
 
@@ -91,7 +91,7 @@ def test_a_run_that_stops_after_its_last_step(
         raise Stop
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"exoabm.runs.execute.{function}", stop)
+        patch.setattr(f"exoabm.runs.run_execution.{function}", stop)
         run = start(tmp_path / "a", checkpoint_every=1000.0)
         assert not run.exists()
     resume_run(run)

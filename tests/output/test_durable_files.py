@@ -14,7 +14,7 @@ from exoabm.errors import InputError, RunFailed
 from exoabm.output import durable_files, run_folder
 from exoabm.output.durable_files import atomic_file, write_whole
 from exoabm.output.run_folder import check_finished, leftovers
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="synced files are told by their inodes")

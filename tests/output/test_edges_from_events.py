@@ -14,7 +14,7 @@ from edges_from_events import ENDS, TIMES, rebuild
 
 from exoabm.analysis.communication_graph import COUNTS
 from exoabm.errors import InputError
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load, parse
 from exoabm.tables.finished_run import Run
 

@@ -20,7 +20,7 @@ from exoabm.errors import InputError
 from exoabm.output import checkpoint
 from exoabm.output.folder_locks import LOCK, hold
 from exoabm.output.run_folder import CHECKPOINT, ResumableFolder
-from exoabm.runs.execute import resume_run, run_to_folder
+from exoabm.runs.run_execution import resume_run, run_to_folder
 from exoabm.scenario.loader import load
 
 pytestmark = pytest.mark.usefixtures("small_groups")

@@ -22,7 +22,7 @@ from exoabm.errors import InputError
 from exoabm.export.export import export_tables
 from exoabm.export.formats import TABLE_ENDINGS
 from exoabm.output.run_folder import FILES
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load, parse
 from exoabm.scenario.resource_estimate import LEAST_OF_PEAK
 from tests.conftest import Command

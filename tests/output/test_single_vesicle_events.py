@@ -18,7 +18,7 @@ from exoabm import ExosomeModel
 from exoabm.errors import InputError
 from exoabm.output import single_vesicle_events
 from exoabm.output.single_vesicle_events import FATES, VesicleEventWriter
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
 from exoabm.vesicle import Status
 
@@ -35,7 +35,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same three hours with each level."""
     folder, found = tmp_path_factory.mktemp("levels"), {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("exoabm.runs.execute.draw_preview", lambda *_, **__: None)
+        patch.setattr("exoabm.runs.run_execution.draw_preview", lambda *_, **__: None)
         for level in LEVELS:
             scenario = load("two_cells", SINGLE | {"record.vesicle_events": level})
             found[level] = run_to_folder(scenario, folder / level, seed=1, hours=3).folder

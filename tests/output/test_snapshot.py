@@ -14,8 +14,8 @@ from exoabm import ExosomeModel
 from exoabm.errors import InputError
 from exoabm.output import checkpoint
 from exoabm.random_streams import Streams
-from exoabm.scenario.builder import blueprint, build_state
 from exoabm.scenario.loader import load
+from exoabm.scenario.state_builder import blueprint, build_state
 from exoabm.state import State
 from exoabm.vesicle import Vesicles
 

@@ -27,7 +27,7 @@ SOURCES = {
     "viz": "exoabm/viz",
 }
 BESIDE = {
-    "mutation", "mutation.md", "scaling.md", "open_exports.sh", "agreement.png", "screenshots",
+    "mutation", "mutation.md", "scaling.md", "open_exports.sh", "engine_agreement.png", "screenshots",
     "benchmarks/communication_inference",
 }  # fmt: skip
 """Of the repository alone, not of the package."""
@@ -205,7 +205,7 @@ def test_import_leaves_the_filters_of_warnings(installed: Path, tmp_path: Path) 
     libraries = "numpy, scipy.special, scipy.sparse, numba, pandas, networkx, pyarrow, pint, pydantic, zarr"
     for before, imports in (
         ("warnings", "exoabm"),
-        (libraries, "exoabm.model, exoabm.cli, exoabm.runs.execute"),
+        (libraries, "exoabm.model, exoabm.cli, exoabm.runs.run_execution"),
     ):
         code = (
             f"import warnings, {before}; there = list(warnings.filters)\n"

@@ -19,7 +19,7 @@ from exoabm.parameters import (
 )
 from exoabm.parameters.catalog import THEMES, collect, parse_theme
 from exoabm.scenario.schema import Transport
-from exoabm.scenario.schema_fields import quantity_field
+from exoabm.scenario.schema_base import quantity_field
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = runpy.run_path(str(ROOT / "docs/generate.py"))

@@ -11,8 +11,8 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.cells.cargo_pools import metabolize
 from exoabm.random_streams import Streams
-from exoabm.scenario.builder import blueprint, build_state
 from exoabm.scenario.loader import parse
+from exoabm.scenario.state_builder import blueprint, build_state
 from exoabm.state import State
 
 CELLS = """

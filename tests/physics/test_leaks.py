@@ -16,9 +16,9 @@ from worlds import FREE, STONE, world
 
 from exoabm import ExosomeModel
 from exoabm.kernels.medium import clearance
-from exoabm.scenario.builder import make_engine
-from exoabm.transport.capture import STEP_AT_MEMBRANE
+from exoabm.scenario.state_builder import make_engine
 from exoabm.transport.grid_discretization import choose_courant, substep_rates
+from exoabm.transport.motion_and_capture import STEP_AT_MEMBRANE
 
 EDGE = 2.0
 """Of a voxel, um; a step at a membrane of 7.5 um spreads by 0.75 um along each axis."""

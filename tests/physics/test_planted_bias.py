@@ -16,14 +16,14 @@ from worlds import RECIPIENT, TISSUE, run, world
 
 from exoabm.kernels.medium import Particles
 from exoabm.kernels.membranes import capture_probability
-from exoabm.transport import capture
+from exoabm.transport import motion_and_capture
 
 FACTORS = [1.0, 1.05, 0.95]
 
 
 def hop_by(factor: float) -> Any:
     """The hopping kernel with every voxel's chance of capture, B / (1 + B), times a factor."""
-    hop = capture.lattice_random_walk.walk_on_lattice
+    hop = motion_and_capture.lattice_random_walk.walk_on_lattice
 
     def biased(movers: Particles, dt: float, substeps: Any, *names: Any, threads: int) -> None:
         *keys, lattice, sinks, fates = names
@@ -41,7 +41,7 @@ def walk_by(factor: float, diffusivity: float, radius: float) -> Any:
     The chance is all but proportional to the reactivity, which is set so that it has the factor for a step
     that begins and ends half its spread away, and within 0.6 % (of the chance) for all others.
     """
-    walk = capture.walk_off_lattice
+    walk = motion_and_capture.walk_off_lattice
 
     def biased(*job: Any, threads: int) -> None:
         *before, cells, fates = job
@@ -67,7 +67,7 @@ def test_the_rate_of_hops_tells_a_chance_wrong_by_5_percent(
     factor: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """1 - exp(-k_a t / V) in a stirred drop; 40,000 vesicles, 0.8 %, and 2.4 % are allowed."""
-    monkeypatch.setattr(capture.lattice_random_walk, "walk_on_lattice", hop_by(factor))
+    monkeypatch.setattr(motion_and_capture.lattice_random_walk, "walk_on_lattice", hop_by(factor))
     k_a, edge, n, seconds = 140.0, 40.0, 40_000, 140.0
     model = world(
         [edge] * 3,
@@ -92,7 +92,7 @@ def test_recapture_at_membranes_tells_a_chance_wrong_by_5_percent(
 
     A factor of 1.05 makes 3.4 % more of it (Carslaw & Jaeger 1959, 14.7).
     """
-    monkeypatch.setattr(capture, "walk_off_lattice", walk_by(factor, TISSUE, 7.5))
+    monkeypatch.setattr(motion_and_capture, "walk_off_lattice", walk_by(factor, TISSUE, 7.5))
     k_a, a, edge, n = 14.2, 7.5, 240.0, 120_000
     model = one_cell(edge, k_a, TISSUE, threads=2)
     way = np.random.default_rng(2).normal(size=(n, 3))

@@ -7,7 +7,7 @@ import pytest
 from worlds import run, world
 
 from exoabm import ExosomeModel
-from exoabm.accounting.stage_records import Sources, TransportResult
+from exoabm.accounting.step_records import Sources, TransportResult
 from exoabm.state import State
 
 P, LYSOSOMAL, EXPORT = 100.0, 0.5, 0.1

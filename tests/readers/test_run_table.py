@@ -13,9 +13,9 @@ import pytest
 
 from exoabm.errors import InputError
 from exoabm.model import ExosomeModel
-from exoabm.runs.execute import run_to_folder
-from exoabm.scenario.builder import blueprint
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
+from exoabm.scenario.state_builder import blueprint
 
 CASES = Path(__file__).parent / "cases"
 SHORT = {"domain.voxel": "10 um", "clock.step": "600 s"}

@@ -16,12 +16,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from exoabm.accounting.stage_records import Emissions, Returning, Sources
+from exoabm.accounting.step_records import Emissions, Returning, Sources
 from exoabm.errors import ResourceError
 from exoabm.model import ExosomeModel
 from exoabm.runs import measured_runtime as module
 from exoabm.runs.measured_runtime import Timing, _growth, _stay, probe, rounded_duration, warning
-from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import load
 from exoabm.scenario.resource_estimate import (
     BASE_BYTES,
@@ -30,6 +29,7 @@ from exoabm.scenario.resource_estimate import (
     MEMORY_SHARE,
     VESICLE_STEPS_PER_SECOND,
 )
+from exoabm.scenario.state_builder import blueprint
 from exoabm.state import VESICLES_AT_ONCE
 from exoabm.vesicle import Status
 
@@ -153,11 +153,11 @@ def test_memory_is_near_its_estimate(tmp_path, settings, hours, more) -> None:
     code = f"""
 import json, sys
 from pathlib import Path
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
 loaded = load("signaling", {settings})
 result = run_to_folder(loaded, Path("a"), seed=1, hours={hours})
-from exoabm.scenario.builder import blueprint
+from exoabm.scenario.state_builder import blueprint
 (peak,) = (s for s in Path("/proc/self/status").read_text().splitlines() if s.startswith("VmHWM"))
 print(json.dumps([1024 * int(peak.split()[1]), blueprint(loaded, 1).estimate.memory_bytes]))
 """

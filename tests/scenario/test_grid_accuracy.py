@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.scenario.builder import blueprint
 from exoabm.scenario.grid_accuracy import Shares, captured_shares
 from exoabm.scenario.loader import load, parse
+from exoabm.scenario.state_builder import blueprint
 
 
 def warnings(name: str, **overrides: str) -> list[str]:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from exoabm.errors import InputError, ResourceError, ScenarioError
 from exoabm.parameters.catalog import Quantity
-from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import load, parse, shipped
-from exoabm.scenario.schema_fields import entries, plain_data, quantities
+from exoabm.scenario.schema_base import entries, plain_data, quantities
+from exoabm.scenario.state_builder import blueprint
 
 SHIPPED = {name: tomllib.loads(path.read_text(encoding="utf-8")) for name, path in shipped().items()}
 FOLDER = shipped()["tissue"].parent

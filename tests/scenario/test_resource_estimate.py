@@ -11,7 +11,6 @@ import pytest
 
 from exoabm.errors import ResourceError
 from exoabm.output import single_vesicle_events
-from exoabm.scenario.builder import Blueprint, blueprint
 from exoabm.scenario.loader import load, parse, shipped
 from exoabm.scenario.resource_estimate import (
     BYTES_PER_AGENT,
@@ -20,6 +19,7 @@ from exoabm.scenario.resource_estimate import (
     captured_rates,
     mean_stay,
 )
+from exoabm.scenario.state_builder import Blueprint, blueprint
 
 
 def plan(name: str = "signaling", **pairs: object) -> Blueprint:

@@ -7,9 +7,9 @@ import pytest
 
 from exoabm.cli.scenario_commands import draft_scenario
 from exoabm.errors import InputError
-from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import load
 from exoabm.scenario.scenario_from_table import names_of_labels
+from exoabm.scenario.state_builder import blueprint
 
 CASES = Path(__file__).parents[1] / "readers/cases"
 

@@ -13,8 +13,8 @@ from exoabm.errors import ScenarioError
 from exoabm.parameters.catalog import CATALOG, Quantity
 from exoabm.scenario.loader import parse, shipped
 from exoabm.scenario.schema import DomainTable, Faces, Group, Layout, Scenario, Zone
+from exoabm.scenario.schema_base import parameter_of, quantity_field, record_of
 from exoabm.scenario.schema_cells import Response, VesicleTable, Waste
-from exoabm.scenario.schema_fields import parameter_of, quantity_field, record_of
 
 
 def tables(table: type[BaseModel]) -> dict[str, type[BaseModel]]:

@@ -8,8 +8,8 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.parameters.units import duration_text, percent_text, to_internal
-from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import parse
+from exoabm.scenario.state_builder import blueprint
 
 BODY = """
 info = { title = "a test" }

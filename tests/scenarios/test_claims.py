@@ -17,7 +17,7 @@ from exoabm.batch.trials.design import plan_trial
 from exoabm.batch.trials.trial import Trial, run_trial
 from exoabm.batch.trials.verdict import Verdict
 from exoabm.scenario.loader import load, shipped
-from exoabm.scenario.schema_fields import quantities
+from exoabm.scenario.schema_base import quantities
 
 S, A = Verdict.SUPPORTS, Verdict.AGAINST
 

@@ -16,7 +16,7 @@ from exoabm.batch.sweeps.summary import headline
 from exoabm.batch.sweeps.sweep import plan_sweep, report
 from exoabm.errors import ScenarioError
 from exoabm.output.metrics import measure
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load, parse, shipped
 
 RATE = "cell_type.donor.release_rate"

@@ -21,7 +21,7 @@ from exoabm.cli import app
 from exoabm.errors import InputError
 from exoabm.output.metrics import measure
 from exoabm.parameters import references
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load, shipped
 from exoabm.tables.finished_run import Run
 

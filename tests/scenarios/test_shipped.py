@@ -11,9 +11,9 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.causal.attribution import adjoint
 from exoabm.parameters import references
-from exoabm.scenario.builder import blueprint, census
 from exoabm.scenario.loader import load, shipped
-from exoabm.scenario.schema_fields import cautions, quantities
+from exoabm.scenario.schema_base import cautions, quantities
+from exoabm.scenario.state_builder import blueprint, census
 
 NAMES = sorted(shipped())
 HOURS = {"chemotaxis": 3, "signaling": 0.5, "tissue": 0.5, "two_cells": 3, "waste_removal": 3}

@@ -11,8 +11,8 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.errors import InputError
-from exoabm.scenario.builder import blueprint, census
 from exoabm.scenario.loader import load
+from exoabm.scenario.state_builder import blueprint, census
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 REAL = {

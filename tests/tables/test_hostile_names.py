@@ -16,7 +16,7 @@ from exoabm.analysis.communication import cargo_table
 from exoabm.output.cell_tables import cell_columns
 from exoabm.output.concentration_fields import FieldWriter
 from exoabm.output.metrics import measure
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import parse
 from exoabm.tables.readouts import named
 from exoabm.tables.schema import metrics_tables, side_by_side

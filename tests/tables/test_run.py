@@ -15,7 +15,7 @@ from exoabm.errors import InputError
 from exoabm.export.export import export_tables
 from exoabm.manifest import inside
 from exoabm.manifest import write as seal
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
 from exoabm.tables.declarations import RUN_TABLES, SCHEMA_VERSION
 

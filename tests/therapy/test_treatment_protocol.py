@@ -11,7 +11,7 @@ import pytest
 from exoabm import ExosomeModel
 from exoabm.errors import ScenarioError
 from exoabm.output import checkpoint
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import LoadedScenario, parse
 from exoabm.state import TreatmentReadout
 from exoabm.therapy.pharmacokinetics import DEPOT, PLASMA, TARGET

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
 from exoabm.viz.server.uploads import UploadFolder
 

@@ -17,9 +17,9 @@ from exoabm.export.type_exchange import RunWithEdges
 from exoabm.plot import palette
 from exoabm.plot.palette import OTHER, Looks, rgb
 from exoabm.plot.run_figure.layout import Scene
-from exoabm.runs.execute import run_to_folder
-from exoabm.scenario.builder import blueprint
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load, shipped
+from exoabm.scenario.state_builder import blueprint
 from exoabm.state import Cells
 from exoabm.viz.components.canvas import world_of
 from exoabm.viz.components.paired_runs import PairedRuns
@@ -101,7 +101,7 @@ def test_a_type_that_is_switched_off_keeps_its_color_everywhere(tmp_path, monkey
         path.touch()
         drawn.extend((Looks.of_state(state), looks))
 
-    monkeypatch.setattr("exoabm.runs.execute.draw_preview", draw)
+    monkeypatch.setattr("exoabm.runs.run_execution.draw_preview", draw)
     run_to_folder(loaded, tmp_path / "run", seed=1, hours=0.02)
     by_itself = {style.name: style for style in drawn[0].styles}
     assert by_itself["source"].color != usual["source"].color

@@ -17,14 +17,14 @@ from exoabm import ExosomeModel
 from exoabm.analysis.communication import reach
 from exoabm.errors import InputError
 from exoabm.plot.palette import Looks
-from exoabm.runs.execute import run_to_folder
+from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load, shipped
 from exoabm.viz.drawings.communication_views import VIEWS, network, network_words, strength_words
 from exoabm.viz.drawings.svg import PAGE, PRINT
 from exoabm.viz.drawings.type_views import heatmap_words
+from exoabm.viz.results.cells_and_space import looks_at_start
 from exoabm.viz.results.communication_data import COUNTS, CommunicationData
 from exoabm.viz.results.text_summary import cell_summary, present_classes
-from exoabm.viz.results.tissue import looks_at_start
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from exoabm import ExosomeModel
-from exoabm.scenario.builder import blueprint
+from exoabm.scenario.state_builder import blueprint
 from exoabm.text_formatting import number as in_page
 from exoabm.viz.drawings.lesson_drawings import INSTRUMENTS
 from exoabm.viz.results.text_summary import drawn_class

@@ -12,7 +12,7 @@ from exoabm.errors import InputError
 from exoabm.model import ExosomeModel
 from exoabm.parameters.catalog import CATALOG
 from exoabm.scenario.loader import load, shipped
-from exoabm.scenario.schema_fields import quantities
+from exoabm.scenario.schema_base import quantities
 from exoabm.scenario.validation import unused_keys
 from exoabm.viz.components.controls import _row
 from exoabm.viz.parameter_controls import SHARES, Control, changed, controls_of, span

@@ -12,8 +12,8 @@ import pytest
 from exoabm.errors import InputError
 from exoabm.viz.components.export_import import ASKED
 from exoabm.viz.draft import Draft
-from exoabm.viz.packed_links import ANSWERABLE, MOST_BYTES, fragment, pack, unpack
-from exoabm.viz.packed_links import LONGEST as LONGEST_PACKED
+from exoabm.viz.links_with_content import ANSWERABLE, MOST_BYTES, fragment, pack, unpack
+from exoabm.viz.links_with_content import LONGEST as LONGEST_PACKED
 from exoabm.viz.page_run import opened
 from exoabm.viz.parameter_controls import controls_of
 from exoabm.viz.run_setup import FACES, LONGEST, Setup, decode, encode, first_setup

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import shipped
+from exoabm.scenario.state_builder import blueprint
 from exoabm.viz.run_setup import first_setup
 from exoabm.viz.server.access_control import AccessControl, Address, SocketFilter, Tokens, content_of
 from exoabm.viz.server.classroom import CLASSROOM

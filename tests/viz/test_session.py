@@ -16,9 +16,9 @@ import pytest
 
 from exoabm import ExosomeModel
 from exoabm.errors import NumericalError, ResourceError
-from exoabm.scenario.builder import blueprint
 from exoabm.scenario.loader import LoadedScenario, load, parse, shipped
 from exoabm.scenario.resource_estimate import BASE_BYTES
+from exoabm.scenario.state_builder import blueprint
 from exoabm.viz.results.charts import charts, curves
 from exoabm.viz.results.text_summary import cell_summary, run_summary
 from exoabm.viz.run_setup import first_setup

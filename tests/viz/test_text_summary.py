@@ -1,4 +1,4 @@
-"""Every number told on the page is one of the run's tables."""
+"""Every number phrase on the page is one of the run's tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from exoabm.scenario.loader import load, shipped
 from exoabm.tables.readouts import named, parse
 from exoabm.viz.components.communication import Cell
 from exoabm.viz.results.charts import charts, curves
-from exoabm.viz.results.text_summary import cell_summary, hours, many, present_kinds, run_summary, told
+from exoabm.viz.results.text_summary import cell_summary, hours, many, phrase, present_kinds, run_summary
 from exoabm.viz.server.frames import loaded_deliveries
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def test_the_summary_of_a_recipient_is_its_rows_of_the_edge_table(model: Exosome
     summary = cell_summary(model, cell)
     assert summary is not None
     assert summary.title == f"recipient {cell}"
-    told = {row.name: (row.taken_up, row.delivered) for row in summary.donors}
+    phrase = {row.name: (row.taken_up, row.delivered) for row in summary.donors}
     expected = {f"donor {r.donor}": (r.taken_up, r.delivered) for r in rows.itertuples()}
-    assert told == expected
+    assert phrase == expected
     assert dict(summary.facts)["taken up"] == many(rows.taken_up.sum())
     assert [row.taken_up for row in summary.donors] == sorted(rows.taken_up, reverse=True)
     assert {(d, r) for d, r, _, _ in summary.links} == {(int(d), cell) for d in rows.donor}
@@ -222,7 +222,7 @@ def test_what_a_dose_of_cells_brings_to_the_tissue_is_told_as_vesicles() -> None
     [("delivery_routes", 8, "source"), ("two_cells", 1, "cell"), ("hidden_donors", 62, "cell, kind")],
 )
 def test_the_card_of_a_cell_tells_partners_and_lines_as_they_are(scenario: str, cell: int, head: str) -> None:
-    """Doses are no cells; kinds are named where there are several; lines of links are told apart."""
+    """Doses are no cells; kinds are named where there are several; lines of links are phrase apart."""
     model = ExosomeModel(scenario, seed=1)
     model.run(hours=2)
     summary = cell_summary(model, cell)
@@ -255,8 +255,8 @@ def test_a_type_whose_name_ends_in_a_number_is_no_cell(tmp_path: Path) -> None:
 
 
 def test_numbers_of_vesicles_are_written_for_people() -> None:
-    told = ["0", "fewer than 0.001", "0.25", "7", "12.3", "1,235"]
-    assert [many(n) for n in (0.0, 1.2e-8, 0.25, 7.0, 12.345, 1234.6)] == told
+    phrase = ["0", "fewer than 0.001", "0.25", "7", "12.3", "1,235"]
+    assert [many(n) for n in (0.0, 1.2e-8, 0.25, 7.0, 12.345, 1234.6)] == phrase
 
 
 def test_uptake_of_none_and_of_less_than_one_each_is_told_in_words() -> None:
@@ -287,7 +287,7 @@ def test_what_the_dead_took_up_stays_told(bereft: ExosomeModel) -> None:
     taken = bereft.edges.to_pandas().groupby("recipient").taken_up.sum()
     assert f"by {(taken >= 1).sum()} of 40 cells that can or could" in words
     living = state.trafficking.taken_up.sum()
-    assert many(living) != many(row["taken_up[exosome]"]), "the living alone would be told apart"
+    assert many(living) != many(row["taken_up[exosome]"]), "the living alone would be phrase apart"
 
 
 def test_a_cell_tells_sorts_apart() -> None:
@@ -320,7 +320,7 @@ def test_a_cell_tells_sorts_apart() -> None:
     ],
 )
 def test_a_number_and_its_words_agree(count: str, words: str, says: str) -> None:
-    assert told(count, words) == says
+    assert phrase(count, words) == says
 
 
 def test_one_was_and_two_were(model: ExosomeModel) -> None:

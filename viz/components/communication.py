@@ -13,7 +13,7 @@ from exoabm.viz.components.widgets import Button, ChoiceWidget, PlotWidget, html
 from exoabm.viz.drawings.communication_views import VIEWS, tissue
 from exoabm.viz.drawings.svg import PAGE
 from exoabm.viz.results.communication_data import COUNTS, CommunicationData
-from exoabm.viz.results.text_summary import CellSummary, Partner, many, present_classes, told
+from exoabm.viz.results.text_summary import CellSummary, Partner, many, phrase, present_classes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -146,7 +146,7 @@ def _Partners(how: str, rows: tuple[Partner, ...], summary: CellSummary, lines: 
     names = {row.name.partition(", ")[0] for row in rows}
     whose = ", kind" if any(", " in row.name for row in rows) else ""
     partner = "cell" if all(row.cell for row in rows) else "source"
-    partners = told(f"{len(names):,}", f"{partner}s")
+    partners = phrase(f"{len(names):,}", f"{partner}s")
     total = sum(row.taken_up for row in rows)
     shown = f" ({lines} in the picture)" if lines else ""
     html("h3", text=f"{how} {partners}: {many(total)} in all{shown}")
@@ -168,7 +168,7 @@ def _Partners(how: str, rows: tuple[Partner, ...], summary: CellSummary, lines: 
         html(
             "p",
             "exo-note",
-            text=f"and {told(f'{len(rows) - most:,}', 'more rows')}, in edges.parquet of the run (Files)",
+            text=f"and {phrase(f'{len(rows) - most:,}', 'more rows')}, in edges.parquet of the run (Files)",
         )
     if expected and any(row.first_h is not None for row in rows[:most]):
         html("p", "exo-note", text=MEDIAN)

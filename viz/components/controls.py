@@ -10,8 +10,9 @@ from exoabm.errors import InputError
 from exoabm.viz.components.canvas import Curves
 from exoabm.viz.components.prediction import Question
 from exoabm.viz.components.widgets import Button, ControlsWidget, html
+from exoabm.viz.parameter_controls import group
 from exoabm.viz.results.charts import chart_of
-from exoabm.viz.results.text_summary import told
+from exoabm.viz.results.text_summary import phrase
 from exoabm.viz.run_setup import intro_of
 
 if TYPE_CHECKING:
@@ -20,33 +21,6 @@ if TYPE_CHECKING:
     from exoabm.viz.parameter_controls import Control
     from exoabm.viz.run_setup import Setup
     from exoabm.viz.server.session import Session
-
-_GROUPS = {
-    "layout": "How many cells",
-    "clock": "Time",
-    "domain": "Space and medium",
-    "transport": "Space and medium",
-}
-_TABLES = {
-    "vesicle": "Vesicles",
-    "cell_type": "Cells",
-    "cargo": "Cargo",
-    "response": "Response",
-    "dose": "Dose",
-    "immunity": "Immunity",
-}
-"""Tables of the file format by the headings of their controls."""
-
-
-def group(key: str) -> str:
-    """Under which heading a control stands, by its dotted key."""
-    table, name, *rest = key.split(".")
-    if table in _GROUPS:
-        return _GROUPS[table]
-    if table == "pharmacokinetics":
-        return f"Body: {name}" if rest else "Body"
-    words = _TABLES.get(table, table)
-    return f"{words}: {name.replace('_', ' ')}" if rest else words
 
 
 @solara.component
@@ -120,9 +94,9 @@ def _row(control: Control, text: str, problem: str, *, first: bool) -> dict[str,
         "unit": control.unit,
         "text": text,
         "share": 0 if control.kind == "choice" else control.share(text),
-        "spoken": told(text, control.unit),
+        "spoken": phrase(text, control.unit),
         "pending": text if text != control.applied else None,
-        "running": told(control.applied, control.unit),
+        "running": phrase(control.applied, control.unit),
         "choices": [list(c) for c in control.choices],
         "about": [list(a) for a in control.about],
         "problem": problem,

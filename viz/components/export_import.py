@@ -23,10 +23,10 @@ from exoabm.viz.components.widgets import (
     html,
 )
 from exoabm.viz.draft import BuiltSetup
-from exoabm.viz.packed_links import fragment, pack
+from exoabm.viz.links_with_content import fragment, pack
 from exoabm.viz.results.communication_data import CommunicationData
 from exoabm.viz.results.files import edges_csv, metrics_csv, png, run_zip, scenario_toml, svg
-from exoabm.viz.results.text_summary import told
+from exoabm.viz.results.text_summary import phrase
 from exoabm.viz.run_setup import encode
 from exoabm.viz.server.gif import gif
 from exoabm.viz.server.uploads import (
@@ -320,7 +320,7 @@ def _Table(uploaded: UploadedTable, begin: Callable[..., bool]) -> None:
     types = solara.use_reactive(dict(uploaded.types))
     options = [[name, spaced(name)] for name in (*uploaded.known, BYSTANDER)]
     with html("section", "exo-card", attributes={"aria-label": "Labels of your table"}):
-        html("h2", text=f"{uploaded.file.name}: {told(f'{uploaded.cells:,}', 'cells')}")
+        html("h2", text=f"{uploaded.file.name}: {phrase(f'{uploaded.cells:,}', 'cells')}")
         html("p", "exo-note", text=uploaded.recognized)
         for warning in uploaded.warnings:
             html("p", "exo-wrong-answer", text=warning)

@@ -9,14 +9,14 @@ import solara
 
 from exoabm.errors import ExoError, InputError
 from exoabm.output.metrics import measure
-from exoabm.scenario.builder import blueprint
+from exoabm.scenario.state_builder import blueprint
 from exoabm.text_formatting import number
 from exoabm.viz.components.canvas import Canvas
 from exoabm.viz.components.widgets import AnswerWidget, Button, ChoiceWidget, PlotWidget, html
 from exoabm.viz.parameter_controls import SHARES, Control, controls_of
 from exoabm.viz.results.charts import column_labels, default_column
 from exoabm.viz.results.prediction_readouts import final_readouts
-from exoabm.viz.results.text_summary import PREPARING, run_summary, told
+from exoabm.viz.results.text_summary import PREPARING, phrase, run_summary
 from exoabm.viz.run_setup import intro_of
 from exoabm.viz.server.frames import Scale
 from exoabm.viz.server.session import SPEEDS, Session
@@ -359,7 +359,7 @@ def _make(setup: Setup, key: str, value: str) -> tuple[str, PairedRuns | None]:
 
 
 def _in_words(value: str, unit: str, choices: dict[str, str]) -> str:
-    return choices.get(value, told(value, unit))
+    return choices.get(value, phrase(value, unit))
 
 
 def _pace(seconds: float) -> str:

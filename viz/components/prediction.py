@@ -10,7 +10,7 @@ from exoabm.errors import ExoError
 from exoabm.text_formatting import number
 from exoabm.viz.components.paired_runs import PairedRuns
 from exoabm.viz.components.widgets import Button, html
-from exoabm.viz.results.text_summary import told
+from exoabm.viz.results.text_summary import phrase
 from exoabm.viz.run_setup import first_setup, judged
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def verdict(prediction: Prediction, answer: str, rows: Sequence[Mapping[str, flo
     """Whether the runs with these final readouts confirm an answer, and their values in a sentence."""
     values = prediction.values(rows)
     truth = prediction.right_answer(values)
-    found = [told(number(value), prediction.unit) for value in values]
+    found = [phrase(number(value), prediction.unit) for value in values]
     label = prediction.label[0].upper() + prediction.label[1:]
     made, text = "The run does", f"{label}: {found[0]}."
     if len(found) > 1:

@@ -286,7 +286,7 @@ class LinkWidget(_Widget):
 class FilmWidget(_Widget):
     """Records the picture as a movie, in the browser and by its own recorder."""
 
-    template_file = (__file__, "film.vue")
+    template_file = (__file__, "movie.vue")
 
 
 class DownloadWidget(_Widget):

@@ -16,14 +16,14 @@ from exoabm.plot.scales import linear, logarithmic, ticks
 from exoabm.text_formatting import number, power_of_ten, two_decimals
 from exoabm.viz.drawings.svg import PAGE, WIDTH, arrow, drawing, frame, grid, label, line, mark, message, tag
 from exoabm.viz.drawings.type_views import chord, chord_words, heatmap, heatmap_words, type_numbers
-from exoabm.viz.results.text_summary import ORIGINS, told
+from exoabm.viz.results.text_summary import ORIGINS, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from exoabm.viz.drawings.svg import Theme
+    from exoabm.viz.results.cells_and_space import Cells, Space
     from exoabm.viz.results.communication_data import CommunicationData
-    from exoabm.viz.results.tissue import Cells, Space
 
 MOST_ARROWS = 160
 """Largest number of arrows of the network; the strongest are drawn."""
@@ -79,7 +79,7 @@ def tissue(cells: Cells, space: Space, got: np.ndarray, what: str = "vesicles", 
     at, width, height = _placed(cells, space)
     parts = [frame(width, height, look)]
     parts += _marks(cells, at, width * height, got, None, look)
-    words = f"{told(f'{len(cells):,}', 'cells')} took up {told(number(float(got.sum())), what)}."
+    words = f"{phrase(f'{len(cells):,}', 'cells')} took up {phrase(number(float(got.sum())), what)}."
     return drawing(width, height, parts, title="Cells", words=words, look=look)
 
 
@@ -93,13 +93,13 @@ def network_words(links: CommunicationData, count: str) -> str:
         return f"{why}, so no arrow joins two cells; larger cells of a stronger color received more.{how}"
     start, end, value = links.between(count)
     own = _own(links, count)
-    left = f" {told(f'{own:,}', 'links of a cell to itself are left out')}." if own else ""
+    left = f" {phrase(f'{own:,}', 'links of a cell to itself are left out')}." if own else ""
     if not len(value):
         return f"None yet from one cell to another: {links.words(count)}.{left}"
     ids = links.cells.ids
     shown = min(len(value), MOST_ARROWS)
     drawn = f"the strongest {shown} of " if shown < len(value) else ""
-    drawn += told(f"{len(value):,}", "links")
+    drawn += phrase(f"{len(value):,}", "links")
     return (
         f"Drawn: {drawn} between different cells. Strongest: cell {ids[start[0]]} to cell {ids[end[0]]}, "
         f"{links.amount(float(value[0]), count)}.{left}"

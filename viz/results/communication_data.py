@@ -26,8 +26,7 @@ from exoabm.tables.declarations import TABLES
 from exoabm.tables.finished_run import Run
 from exoabm.text_formatting import number, spaced
 from exoabm.vesicle import OPENED, words_for
-from exoabm.viz.results.text_summary import drawn_class, present_classes, told
-from exoabm.viz.results.tissue import (
+from exoabm.viz.results.cells_and_space import (
     Cells,
     Space,
     cells_of,
@@ -38,6 +37,7 @@ from exoabm.viz.results.tissue import (
     space_of,
     words_of,
 )
+from exoabm.viz.results.text_summary import drawn_class, phrase, present_classes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,7 +157,7 @@ class CommunicationData:
 
     def amount(self, value: float, count: str) -> str:
         """A number of a count with its words."""
-        return told(number(value), self.words(count))
+        return phrase(number(value), self.words(count))
 
     def between(self, count: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows of donor cell and recipient cell and the count, strongest first, where both cells are known.

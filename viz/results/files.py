@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from exoabm.errors import InputError, ResourceError
-from exoabm.runs.execute import draw_picture, run_to_folder
+from exoabm.runs.run_execution import draw_picture, run_to_folder
 from exoabm.viz.drawings.communication_views import VIEWS
 from exoabm.viz.drawings.svg import PRINT
 

@@ -46,7 +46,7 @@ def run_summary(model: ExosomeModel) -> str:
     here = [each for each in particle_classes(model.scenario) if emitted[list(each.kinds)].sum() > 0]
     if not here:
         came = "been released" if any(t.donates for t in state.types) else "arrived"
-        return f"{hours(state.time)}: no vesicle has {came} yet; {told(f'{len(state.cells):,}', 'cells')}."
+        return f"{hours(state.time)}: no vesicle has {came} yet; {phrase(f'{len(state.cells):,}', 'cells')}."
     numbers = "" if state.follows_vesicles else ", in expected numbers"
     return f"{hours(state.time)}{numbers}: of " + ". Of ".join(_fates(state, each) for each in here) + "."
 
@@ -61,8 +61,8 @@ def _fates(state: State, particles: ParticleClass) -> str:
     accounts = (state.balance.emitted, *(state.balance[name] for name in ("free", "delivered", "escaped")))
     emitted, free, delivered, escaped = (float(a[kinds].sum()) for a in accounts)
     total = float(taken.sum())
-    came = told(many(emitted), f"{particles.name} {_origin(state, kinds)}")
-    first = f"{came}, {told(many(free), 'are free in the medium')}"
+    came = phrase(many(emitted), f"{particles.name} {_origin(state, kinds)}")
+    first = f"{came}, {phrase(many(free), 'are free in the medium')}"
     if not takers.any():
         return f"{first}; no cell here takes them up"
     reached, could = int((taken >= 1).sum()), int(takers.sum())
@@ -73,10 +73,10 @@ def _fates(state: State, particles: ParticleClass) -> str:
         share = " " if state.follows_vesicles or could == 1 else f", at least one{each} "
         share = share if reached else ", fewer than one "
         who = f"the {them}" if could == 1 else f"{reached:,} of {them}" if reached else f"each of the {them}"
-        uptake = f"{told(many(total), 'were taken up')}{share}by {who}"
+        uptake = f"{phrase(many(total), 'were taken up')}{share}by {who}"
     left = f"; {many(escaped)} escaped through open faces" if escaped > 0 else ""
     brought = _brought_copies(state, particles) if delivered > 0 else ""
-    ended = f"{told(many(delivered), particles.delivered)}{brought}"
+    ended = f"{phrase(many(delivered), particles.delivered)}{brought}"
     return f"{first}; {uptake}; {ended}{left}"
 
 
@@ -91,7 +91,7 @@ def _brought_copies(state: State, particles: ParticleClass) -> str:
     waste = {cargo.name for cargo in state.cargos if cargo.role is CargoClass.WASTE}
     mine = np.isin(edges.kind, kinds)
     counts = [
-        (name, told(many(float(edges.copies[name][mine].sum())), "copies"))
+        (name, phrase(many(float(edges.copies[name][mine].sum())), "copies"))
         for name in cargo_names([state.kinds[k] for k in kinds])
         if name not in waste
     ]
@@ -268,8 +268,8 @@ def recorded_summary(frame: Header, particles: ParticleClass) -> str:
         return f"about {many(count)}" if count else "fewer than 1"
 
     return (
-        f"{hours(frame.time)} (recorded): {told(number(frame.free), particles.name)} free in the medium; "
-        f"{told(number(frame.delivered), particles.delivered)}. Press “now” to return to the present."
+        f"{hours(frame.time)} (recorded): {phrase(number(frame.free), particles.name)} free in the medium; "
+        f"{phrase(number(frame.delivered), particles.delivered)}. Press “now” to return to the present."
     )
 
 
@@ -302,7 +302,7 @@ _ONE = {
 """Words of many, and of one."""
 
 
-def told(count: str, words: str) -> str:
+def phrase(count: str, words: str) -> str:
     """A number as it is shown, and the words after it: in the singular where it is 1, or about 1."""
     if count.rpartition(" ")[2] == "1":
         words = re.sub(r"[a-z]+", lambda found: _ONE.get(found[0], found[0]), words)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import psutil
 from anyio.to_thread import run_sync
 
-from exoabm.memory import return_memory
+from exoabm.process_memory import return_memory
 from exoabm.text_formatting import two_decimals
 from exoabm.viz.server.held_model import park_idle
 from exoabm.viz.server.processor_shares import TURNS, Account

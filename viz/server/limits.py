@@ -20,8 +20,8 @@ from exoabm.errors import InputError, ResourceError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exoabm.scenario.builder import Blueprint
     from exoabm.scenario.schema import Scenario
+    from exoabm.scenario.state_builder import Blueprint
 
 
 @dataclass

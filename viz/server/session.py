@@ -20,8 +20,8 @@ import numpy as np
 from exoabm.errors import ExoError, ResourceError
 from exoabm.model import ROUNDING, ExosomeModel
 from exoabm.plot.palette import Looks
-from exoabm.scenario.builder import blueprint
 from exoabm.scenario.resource_estimate import check_grid_memory
+from exoabm.scenario.state_builder import blueprint
 from exoabm.viz.results.charts import charts
 from exoabm.viz.results.prediction_readouts import JudgedCurve
 from exoabm.viz.results.text_summary import drawn_class

@@ -27,12 +27,13 @@ from exoabm.readers.binary_table import UNPACKED, read_flat
 from exoabm.readers.cell_table import check_distinct_positions, read_cells
 from exoabm.readers.cell_types import map_labels, toml_key
 from exoabm.readers.options import BYSTANDER, TableOptions
-from exoabm.scenario.loader import TABLE_SCENARIO, LoadedScenario, parse, scenario_of_table, shipped
+from exoabm.scenario.loader import TABLE_SCENARIO, LoadedScenario, parse, shipped
+from exoabm.scenario.scenario_from_table import scenario_of_table
 from exoabm.tables.declarations import METRICS
 from exoabm.tables.finished_run import Run
+from exoabm.viz.results.cells_and_space import Cells, cells_of, read_about, scenario_of
 from exoabm.viz.results.charts import column_labels, default_column
 from exoabm.viz.results.communication_data import CommunicationData
-from exoabm.viz.results.tissue import Cells, cells_of, read_about, scenario_of
 from exoabm.viz.run_setup import Setup
 from exoabm.viz.server.limits import LIMITS, read_in_sandbox
 

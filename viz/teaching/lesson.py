@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, Field
 
 from exoabm.text_formatting import capitalized, number
-from exoabm.viz.results.text_summary import told
+from exoabm.viz.results.text_summary import phrase
 from exoabm.viz.run_setup import Data, Text, answer_of, first_setup, judged
 from exoabm.viz.teaching.lesson_measures import MEASURES
 
@@ -214,7 +214,7 @@ class Step(Data):
         except (KeyError, ZeroDivisionError):  # kept by another version of the lesson; a share of nothing
             value, limits = math.nan, []
         guesses = [self.guesses[place] for place in judge.order] or self.guesses
-        text = f"{capitalized(judge.label)}: {told(number(value), judge.unit)}."
+        text = f"{capitalized(judge.label)}: {phrase(number(value), judge.unit)}."
         return text, answer_of(value, limits, guesses)
 
     def judged(self, guess: str, found: Found) -> Verdict:
@@ -239,7 +239,7 @@ class Step(Data):
 
     def with_unit(self, value: float) -> str:
         """A value of the answer as it is shown."""
-        return told(number(value), self.unit)
+        return phrase(number(value), self.unit)
 
     def as_typed(self, answer: str) -> str:
         """A right answer in words: its number as it was typed, and the unit once; "" where none was kept."""
@@ -247,7 +247,7 @@ class Step(Data):
         found = _TYPED.fullmatch(plain)
         typed = found[1] if found else plain
         typed = f"{int(typed):,}" if re.fullmatch(r"\d{4,}", typed) else typed
-        return told(typed, self.unit) if typed else ""
+        return phrase(typed, self.unit) if typed else ""
 
     def _near(self, value: float, truth: float) -> bool:
         error = max(self.tolerance * abs(truth), self.slack)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from exoabm.batch.sweeps.sweep_points import Axis, read_axis
 from exoabm.errors import InputError, did_you_mean
-from exoabm.scenario.schema_fields import quantities
+from exoabm.scenario.schema_base import quantities
 from exoabm.scenario.validation import unused_keys
 
 if TYPE_CHECKING:

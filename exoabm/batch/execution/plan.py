@@ -286,7 +286,7 @@ class Plan:
 
 def seconds_of_row(loaded: LoadedScenario, hours: float | None) -> float:
     """About how long a row takes, s; from the scenario alone, so that equal batches have equal files."""
-    from exoabm.scenario.builder import blueprint
+    from exoabm.scenario.state_builder import blueprint
 
     guess = blueprint(loaded, seed=0).estimate
     share = 1.0 if hours is None else hours * 3600 / float(loaded.scenario.clock.duration)

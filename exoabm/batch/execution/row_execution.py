@@ -108,7 +108,7 @@ def _run(plan: Plan, row: Row, folder: Path) -> dict[str, Any]:
     from exoabm.analysis.communication import pairs_of
     from exoabm.batch.execution.run_readouts import checked
     from exoabm.model import ExosomeModel
-    from exoabm.runs.execute import run_to_folder
+    from exoabm.runs.run_execution import run_to_folder
 
     measure = measure_of(plan.measure)
 
@@ -135,7 +135,7 @@ def _run(plan: Plan, row: Row, folder: Path) -> dict[str, Any]:
 def read_chunk(folder: Path, plan: Plan, chunk: int) -> tuple[str, list[dict[str, Any]]] | None:
     """Checksum and records of a file of rows; None if it is missing, damaged or of another batch.
 
-    What was kept of its runs is not looked at; see ``batch_folder.look``.
+    What was kept of its runs is not looked at; see ``row_journal.look``.
     """
     try:
         content = chunk_path(folder, chunk).read_bytes()

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exoabm.batch.execution import row_execution as files
-from exoabm.batch.execution.batch_folder import PLOTS, Journal, faults_of_reports, foreign, look
 from exoabm.batch.execution.plan import PLAN, Plan
+from exoabm.batch.execution.row_journal import PLOTS, Journal, faults_of_reports, foreign, look
 from exoabm.batch.execution.workers import ThisProcess
 from exoabm.errors import ANOTHER_PLACE, ExoError, InputError, MixedVersions, RunFailed, command_line
 from exoabm.interrupts import signals_held

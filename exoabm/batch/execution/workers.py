@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from exoabm.errors import InputError
-from exoabm.memory import own_process
+from exoabm.process_memory import own_process
 
 Workers = Callable[[], AbstractContextManager[Executor]]
 """Opens an executor for a batch; called again where the executor broke because a worker died."""

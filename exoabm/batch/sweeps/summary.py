@@ -18,7 +18,7 @@ from exoabm.errors import InputError
 from exoabm.output.durable_files import atomic_file
 from exoabm.parameters.catalog import Quantity
 from exoabm.parameters.units import to_internal
-from exoabm.scenario.schema_fields import entries
+from exoabm.scenario.schema_base import entries
 from exoabm.tables.readouts import KEYS, parse
 from exoabm.text_formatting import counted
 

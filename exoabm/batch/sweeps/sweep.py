@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.execution.batch_folder import PLOTS, seal_batch
 from exoabm.batch.execution.plan import Plan, digest, replicate_seeds, row_of, seconds_of_row
+from exoabm.batch.execution.row_journal import PLOTS, seal_batch
 from exoabm.batch.execution.runner import disk_trouble
 from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, headline, write_results
 from exoabm.batch.sweeps.sweep_points import points, read_axis
@@ -169,7 +169,7 @@ def duration_note(loaded: LoadedScenario, plan: Plan, vary: Sequence[str], jobs:
     ResourceError
         If one of them, or ``jobs`` of the largest at a time, would need more memory than there is.
     """
-    from exoabm.scenario.builder import blueprint
+    from exoabm.scenario.state_builder import blueprint
 
     jobs = min(jobs, plan.chunks)
     around = [loaded, *_corners(loaded, [read_axis(text) for text in vary])]

@@ -25,7 +25,7 @@ from exoabm.model import ExosomeModel
 from exoabm.parameters.catalog import Quantity
 from exoabm.random_streams import Purpose, Streams
 from exoabm.scenario.loader import shipped
-from exoabm.scenario.schema_fields import quantities
+from exoabm.scenario.schema_base import quantities
 from exoabm.scenario.therapy_builder import spread
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from exoabm.batch.trials.verdict import LEVEL, POWER, Direction, Scale, Verdict,
 from exoabm.errors import command_line, set_options
 from exoabm.parameters import format_citation
 from exoabm.runs.provenance import sources
-from exoabm.scenario.schema_fields import of_comparators, quantities
+from exoabm.scenario.schema_base import of_comparators, quantities
 from exoabm.text_formatting import counted, signed
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from exoabm.batch.trials.design import text_of
 from exoabm.batch.trials.verdict import Direction, Effect, Scale
-from exoabm.scenario.schema_fields import of_comparators
+from exoabm.scenario.schema_base import of_comparators
 from exoabm.text_formatting import signed, three_figures
 
 if TYPE_CHECKING:

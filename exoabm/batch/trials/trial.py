@@ -15,9 +15,9 @@ import numpy as np
 
 import exoabm
 from exoabm.batch.execution import row_execution as files
-from exoabm.batch.execution.batch_folder import faults_of, seal_batch
 from exoabm.batch.execution.plan import Plan
 from exoabm.batch.execution.row_execution import RUNS
+from exoabm.batch.execution.row_journal import faults_of, seal_batch
 from exoabm.batch.execution.runner import disk_trouble, is_batch, resume_rows, run_rows
 from exoabm.batch.execution.workers import ThisProcess
 from exoabm.batch.trials.design import design_of, point, row_name, set_by_hand, trial_of
@@ -40,8 +40,8 @@ from exoabm.errors import ANOTHER_PLACE, InputError, NumericalError, RunFailed
 from exoabm.manifest import fault_list
 from exoabm.output.durable_files import write_json, write_whole
 from exoabm.output.run_folder import make_room
-from exoabm.runs.execute import run_to_folder
-from exoabm.scenario.schema_fields import quantities
+from exoabm.runs.run_execution import run_to_folder
+from exoabm.scenario.schema_base import quantities
 from exoabm.software import code, machine, versions
 
 if TYPE_CHECKING:

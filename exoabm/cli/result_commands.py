@@ -84,7 +84,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Verify every file of a run, sweep or trial by its checksum."""
-    from exoabm.batch.execution.batch_folder import verify as verified
+    from exoabm.batch.execution.row_journal import verify as verified
 
     found = verified(folder)
     if as_json:

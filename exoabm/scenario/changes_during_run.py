@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from exoabm.cells.uptake import change_rates
 from exoabm.errors import InputError, did_you_mean
 from exoabm.output import checkpoint
-from exoabm.scenario.builder import blueprint, build_state
 from exoabm.scenario.overrides import literal, text_of
-from exoabm.scenario.schema_fields import quantities
+from exoabm.scenario.schema_base import quantities
+from exoabm.scenario.state_builder import blueprint, build_state
 from exoabm.scenario.therapy_builder import make_protocol
 from exoabm.state import OUTSIDE, Resolution
 

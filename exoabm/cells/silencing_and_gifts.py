@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.accounting.stage_records import Emissions
+from exoabm.accounting.step_records import Emissions
 from exoabm.cargo import CargoClass
 from exoabm.cell_type import Block
 from exoabm.state import Resolution

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from exoabm.kernels import compartment_kinetics
-from exoabm.kernels.compartment_kinetics import (
+from exoabm.kernels import binding_kinetics
+from exoabm.kernels.binding_kinetics import (
     Compartments,
     Leavings,
     Residents,
@@ -25,13 +25,13 @@ N = 1_000_000
 SEED, PURPOSE = 11, 14
 
 
-def live(rates, compartment=compartment_kinetics.FIRST, dt=3600.0, step=0, since=0.0, particles=None):
+def live(rates, compartment=binding_kinetics.FIRST, dt=3600.0, step=0, since=0.0, particles=None):
     """Events of particles that enter a compartment at ``since``, and their times, (n, 2) each."""
     particle = np.arange(N) if particles is None else particles
     leave, off, fusion, drain, recycling, escape = rates
     n, kind = len(particle), np.zeros(len(particle), np.int8)
     due = since + draw_residence(particle, kind, np.array([leave]), SEED, PURPOSE, step)
-    if compartment == compartment_kinetics.SECOND:
+    if compartment == binding_kinetics.SECOND:
         due = since + draw_residence(particle, kind, np.array([drain]), SEED, PURPOSE, step)
     inside = np.full(n, compartment, np.int8)
     residents = Residents(particle, inside, due, np.zeros(n, np.int32), kind, np.zeros(n, np.int16))
@@ -49,9 +49,9 @@ def live(rates, compartment=compartment_kinetics.FIRST, dt=3600.0, step=0, since
     second = np.zeros(used, np.int64)
     second[1:] = row[1:] == row[:-1]
     event[row, second], when[row, second] = code, time
-    stays = event == compartment_kinetics.NO_EVENT
+    stays = event == binding_kinetics.NO_EVENT
     assert (
-        due[~stays[:, 0] & ~(stays[:, 1] & (event[:, 0] == compartment_kinetics.TRANSFERRED))] == np.inf
+        due[~stays[:, 0] & ~(stays[:, 1] & (event[:, 0] == binding_kinetics.TRANSFERRED))] == np.inf
     ).all()
     assert (due > dt).all()
     return event, when
@@ -78,11 +78,11 @@ def expected(dt=3600.0, rates=RATES):
     ended = (1 - off) * (1 - fusion) * (left - stays)
     rest = ended * (1 - recycling)
     return {
-        compartment_kinetics.EXITED: left * off,
-        compartment_kinetics.TRANSFERRED: inward,
-        compartment_kinetics.COMPLETED: inward * fusion + rest * escape,
-        compartment_kinetics.LOST: rest * (1 - escape),
-        compartment_kinetics.RETURNED: ended * recycling,
+        binding_kinetics.EXITED: left * off,
+        binding_kinetics.TRANSFERRED: inward,
+        binding_kinetics.COMPLETED: inward * fusion + rest * escape,
+        binding_kinetics.LOST: rest * (1 - escape),
+        binding_kinetics.RETURNED: ended * recycling,
     }
 
 
@@ -102,17 +102,17 @@ def test_a_5_percent_change_of_any_rate_is_seen(index):
 
 def test_times_are_ordered_inside_the_step_and_exponential():
     event, when = live((1e-3, 0.0, 0.0, 1e-3, 0.0, 1.0))
-    two = event[:, 1] != compartment_kinetics.NO_EVENT
+    two = event[:, 1] != binding_kinetics.NO_EVENT
     assert (when[two, 1] >= when[two, 0]).all()
-    assert (when[event[:, 0] != compartment_kinetics.NO_EVENT, 0] <= 3600).all()
-    first = when[event[:, 0] != compartment_kinetics.NO_EVENT, 0]
+    assert (when[event[:, 0] != binding_kinetics.NO_EVENT, 0] <= 3600).all()
+    first = when[event[:, 0] != binding_kinetics.NO_EVENT, 0]
     assert first.mean() == pytest.approx(1e3 - 3600 / math.expm1(3.6), rel=0.01)
 
 
 def test_compartments_without_exit_keep_their_particles():
     event, _ = live((0.0, 0.5, 0.5, 0.0, 0.5, 0.5))
     assert not event.any()
-    event, _ = live((0.0, 0.5, 0.5, 0.0, 0.5, 0.5), compartment=compartment_kinetics.SECOND)
+    event, _ = live((0.0, 0.5, 0.5, 0.0, 0.5, 0.5), compartment=binding_kinetics.SECOND)
     assert not event.any()
 
 
@@ -123,7 +123,7 @@ def test_the_last_moment_of_a_step_leaves_no_time():
 
 def test_a_step_divided_has_the_same_law():
     """Two half steps, in which the second half only goes on: the counts meet the same closed forms."""
-    kind, residents = np.zeros(N, np.int8), np.full(N, compartment_kinetics.FIRST, np.int8)
+    kind, residents = np.zeros(N, np.int8), np.full(N, binding_kinetics.FIRST, np.int8)
     leave, off, fusion, drain, recycling, escape = RATES
     due = draw_residence(np.arange(N), kind, np.array([leave]), SEED, PURPOSE, 0)
     shares, counts = np.array([[off, fusion, recycling, escape]]), np.zeros((6, 1, 1, 1))
@@ -135,7 +135,7 @@ def test_a_step_divided_has_the_same_law():
             rows, Residents(np.arange(N), residents, due, *zeros), end, shares, np.zeros_like(rows),
             np.array([drain]), SEED, PURPOSE, step, Leavings(*events, counts),
         )  # fmt: skip
-        residents[events[1][:used]] = compartment_kinetics.SECOND
+        residents[events[1][:used]] = binding_kinetics.SECOND
     for code, p in expected().items():
         assert within(counts[code, 0, 0, 0], p), code
 

@@ -27,8 +27,8 @@ from exoabm.scenario.resource_estimate import (
     declared_size,
     estimate_run,
 )
+from exoabm.scenario.schema_base import without_effect
 from exoabm.scenario.schema_cells import selected
-from exoabm.scenario.schema_fields import without_effect
 from exoabm.scenario.step_accuracy import coarse_processes, interval_warnings
 from exoabm.scenario.therapy_builder import administered_doses, dosed
 from exoabm.state import ANY_CELL, DOSE, RESERVOIR, Cells, Labels, Resolution, State, Trafficking

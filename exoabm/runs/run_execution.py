@@ -13,7 +13,6 @@ from exoabm.analysis.communication import cargo_table, edge_table, pairs_of
 from exoabm.analysis.communication import summary as communication_summary
 from exoabm.analysis.communication_graph import edges_of, network
 from exoabm.errors import InputError, NumericalError
-from exoabm.memory import keep_little_memory, return_memory
 from exoabm.model import ExosomeModel
 from exoabm.output import checkpoint
 from exoabm.output.cell_tables import CellWriter, lineage_table
@@ -28,12 +27,13 @@ from exoabm.output.single_vesicle_events import VesicleEventWriter
 from exoabm.plot.palette import Looks
 from exoabm.plot.run_figure import draw_preview
 from exoabm.plot.run_figure.layout import Readout
+from exoabm.process_memory import keep_little_memory, return_memory
 from exoabm.runs.input_tables import keep_tables, table_sha256_of
 from exoabm.runs.provenance import Operation, about_run, behaviors_of_process, recipe, scenario_of_recipe
-from exoabm.scenario.builder import census
+from exoabm.scenario.changes_during_run import StepChange, check_step_changes, with_step_changes
 from exoabm.scenario.resource_estimate import MAX_EDGES_IN_GRAPHML
+from exoabm.scenario.state_builder import census
 from exoabm.scenario.step_accuracy import late_changes
-from exoabm.scenario.step_changes import StepChange, check_step_changes, with_step_changes
 from exoabm.software import drift, made_with
 from exoabm.tables.declarations import TABLES
 from exoabm.tables.parquet import write_table

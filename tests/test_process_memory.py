@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from exoabm import memory
+from exoabm import process_memory
 
 
 @pytest.mark.parametrize(
@@ -21,20 +21,20 @@ def test_only_processes_of_exoabm_keep_little_memory(own, name, options, monkeyp
     """A setting of glibc holds until the process ends."""
     set_to: list[tuple[int, int]] = []
     glibc = SimpleNamespace(mallopt=lambda *option: set_to.append(option))
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: glibc)
-    monkeypatch.setattr(memory.sys, "platform", "linux")
-    monkeypatch.setattr(memory.os, "environ", {name: "1"})
-    monkeypatch.setattr(memory, "_own", set())
+    monkeypatch.setattr(process_memory.ctypes, "CDLL", lambda _: glibc)
+    monkeypatch.setattr(process_memory.sys, "platform", "linux")
+    monkeypatch.setattr(process_memory.os, "environ", {name: "1"})
+    monkeypatch.setattr(process_memory, "_own", set())
     if own:
-        memory.own_process()
-    memory.keep_little_memory()
+        process_memory.own_process()
+    process_memory.keep_little_memory()
     assert set_to == options
-    assert ("ARROW_DEFAULT_MEMORY_POOL" in memory.os.environ) == own
+    assert ("ARROW_DEFAULT_MEMORY_POOL" in process_memory.os.environ) == own
 
 
 @pytest.mark.parametrize("chosen", [None, "mimalloc"])
 def test_arrow_takes_memory_from_the_allocator_of_numpy_unless_the_user_chose_another(chosen) -> None:
-    code = "from exoabm.memory import own_process; own_process()\n"
+    code = "from exoabm.process_memory import own_process; own_process()\n"
     code += "import pyarrow; print(pyarrow.default_memory_pool().backend_name)"
     environ = {name: text for name, text in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
     if chosen is not None:

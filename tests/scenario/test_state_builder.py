@@ -14,9 +14,9 @@ import tomli_w
 from exoabm.domain import Face
 from exoabm.errors import InputError, ScenarioError
 from exoabm.random_streams import Streams
-from exoabm.scenario.builder import Blueprint, blueprint, build_state, census
 from exoabm.scenario.loader import load, parse, shipped
-from exoabm.scenario.schema_fields import without_effect
+from exoabm.scenario.schema_base import without_effect
+from exoabm.scenario.state_builder import Blueprint, blueprint, build_state, census
 from exoabm.scenario.step_accuracy import interval_warnings, late_changes
 from exoabm.state import RESERVOIR, Resolution
 
@@ -263,7 +263,7 @@ def test_the_same_cell_may_not_be_asked_for_twice() -> None:
 
 ADDED_ENGINE = """
 import numpy as np
-from exoabm.accounting.stage_records import TransportResult
+from exoabm.accounting.step_records import TransportResult
 from exoabm.transport.engine import ENGINES, EngineDeclaration
 
 class Courier:
