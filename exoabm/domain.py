@@ -1,4 +1,4 @@
-"""The domain: a slab (2-D) or a volume (3-D) of cubic voxels, its faces and obstacles."""
+"""The domain: a slab (2-D) of square voxels or a volume (3-D) of cubic ones, its faces and obstacles."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Face(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """A box of cubic voxels, arrays in the order ``(y, x)`` or ``(z, y, x)``.
+    """A box of voxels, arrays in the order ``(y, x)`` or ``(z, y, x)``.
 
     Attributes
     ----------

@@ -138,7 +138,7 @@ class ExportedRun(Run):
 
 
 class Fields:
-    """Concentrations of free vesicles in vesicles/mL on a grid of cubic voxels.
+    """Concentrations of free vesicles in vesicles/mL on the grid of voxels.
 
     Attributes
     ----------

@@ -29,7 +29,7 @@ _FAR = 64
 
 
 class Medium(NamedTuple):
-    """A box of cubic voxels, arrays flat with x fastest."""
+    """A box of voxels, arrays flat with x fastest."""
 
     dim: int
     """2 (x and y move, z is left alone) or 3."""
