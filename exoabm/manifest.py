@@ -40,6 +40,32 @@ def write(folder: Path, names: Iterable[str]) -> None:
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
+def seal(folder: Path) -> None:
+    """Write the manifest of a folder of finished results: of every file in it.
+
+    Of a folder inside that has a manifest of its own, this manifest stands for its files.
+    """
+    names = [name for name in inside(folder) if name != MANIFEST]
+    sealed = sealed_inside(names)
+    write(folder, (name for name in names if _sealed_by(name, sealed) in (None, name)))
+
+
+def unseal(folder: Path) -> None:
+    """Remove the manifest of results that are continued: they are finished again when they are sealed."""
+    (folder / MANIFEST).unlink(missing_ok=True)
+
+
+def sealed_inside(names: Iterable[str]) -> list[str]:
+    """Manifests among the names of files of folders inside, without those below others."""
+    found = sorted((name for name in names if name.endswith(f"/{MANIFEST}")), key=len)
+    return [name for i, name in enumerate(found) if _sealed_by(name, found[:i]) is None]
+
+
+def _sealed_by(name: str, manifests: Iterable[str]) -> str | None:
+    """Of these manifests of folders the one whose folder holds a file."""
+    return next((each for each in manifests if name.startswith(each.removesuffix(MANIFEST))), None)
+
+
 def listed(folder: Path) -> tuple[str, ...]:
     """Names that the manifest of a folder has; none where it is missing or damaged."""
     return tuple(_read(folder)[0])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from exoabm.api.plots import Plots
-from exoabm.manifest import MANIFEST, check_outside, listed
+from exoabm.manifest import MANIFEST, listed, seal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -19,15 +19,8 @@ if TYPE_CHECKING:
 
 
 def place_of(out: str | Path | None, name: str) -> tuple[Any, Path]:
-    """The folder for results, and the temporary one that holds it if none was named.
-
-    Raises
-    ------
-    InputError
-        If it lies inside finished results.
-    """
+    """The folder for results, and the temporary one that holds it if none was named."""
     if out is not None:
-        check_outside(Path(out))
         return None, Path(out)
     home = tempfile.TemporaryDirectory(prefix="exoabm-")
     return home, Path(home.name) / name
@@ -61,9 +54,10 @@ def saved_folder(to: Path, names: Collection[str], *, overwrite: bool = False) -
     """A folder to fill with files of these names, put in place whole or not at all; see ``save_folder``."""
     from exoabm.output.durable_files import atomic_folder, check_room, folder_errors
 
-    check_room(to, names, overwrite=overwrite)
+    check_room(to, {*names, MANIFEST}, overwrite=overwrite)
     with folder_errors(to.parent, to), atomic_folder(to, overwrite=overwrite) as partial:
         yield partial
+        seal(partial)
 
 
 def save_json(data: Any, to: Path, *, overwrite: bool = False) -> Path:

@@ -22,7 +22,7 @@ from exoabm.batch.execution.row_execution import records
 from exoabm.batch.execution.run_readouts import gather
 from exoabm.batch.sweeps.summary import varied_keys, written
 from exoabm.errors import InputError, command_line
-from exoabm.manifest import check_outside, fault_list, faults, listed
+from exoabm.manifest import MANIFEST, fault_list, faults, listed, seal
 from exoabm.output.durable_files import atomic_folder, check_room, write_json
 from exoabm.output.run_folder import check_finished
 from exoabm.runs.provenance import differences
@@ -198,7 +198,7 @@ def difference_table(comparison: Comparison) -> pa.Table | None:
 
 
 def write(comparison: Comparison, folder: Path, *, overwrite: bool = False) -> list[Path]:
-    """Write ``comparison.json`` and, of two runs, ``difference.parquet`` and ``difference.png``.
+    """Write ``comparison.json``, of two runs ``difference.parquet`` and ``difference.png``, and a manifest.
 
     The folder is made whole or not at all.
 
@@ -211,8 +211,7 @@ def write(comparison: Comparison, folder: Path, *, overwrite: bool = False) -> l
 
     from exoabm.plot.comparison import draw_comparison
 
-    check_outside(folder)
-    check_room(folder, FILES, overwrite=overwrite)
+    check_room(folder, {*FILES, MANIFEST}, overwrite=overwrite)
     table = difference_table(comparison)
     course = table is not None and len(set(table["time_h"].to_pylist())) > 1
     with atomic_folder(folder, overwrite=overwrite) as partial:
@@ -221,6 +220,7 @@ def write(comparison: Comparison, folder: Path, *, overwrite: bool = False) -> l
             pq.write_table(table, partial / FILES[1])
             caption = _caption(comparison)
             draw_comparison(partial / FILES[2], table, first=comparison.main, caption=caption, same=SAME)
+        seal(partial)
     return [folder / name for name in FILES[: 3 if course else 1]]
 
 

@@ -23,15 +23,14 @@ import numpy as np
 
 from exoabm.batch.execution.plan import Plan
 from exoabm.batch.execution.row_execution import records
-from exoabm.batch.execution.row_journal import seal_batch
+from exoabm.batch.execution.row_journal import sealing
 from exoabm.batch.execution.run_readouts import measure as readouts_of
 from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.execution.workers import local
 from exoabm.causal.adjoint import effects_without_a_run
 from exoabm.causal.coalitions import groups_of, is_deterministic, replicates_of, row_without, runs_of
 from exoabm.errors import InputError, RunFailed
-from exoabm.manifest import MANIFEST, inside
-from exoabm.manifest import write as write_manifest
+from exoabm.manifest import MANIFEST, seal
 from exoabm.output.durable_files import atomic_folder, check_room
 from exoabm.scenario.schema_cells import selected
 from exoabm.tables.declarations import TABLES
@@ -194,7 +193,7 @@ def attribute(
         exact = adjoint(ExosomeModel(loaded, seed=seed), readout, by=by, hours=hours)
         with atomic_folder(out, overwrite=overwrite) as partial:
             _written(exact, loaded, partial, "exact, without a run")
-            write_manifest(partial, list(inside(partial)))
+            seal(partial)
             return exact
     if design not in DESIGNS:
         raise InputError(f"design {design!r}: must be one of {', '.join(DESIGNS)}")
@@ -218,8 +217,8 @@ def attribute(
     n = len(replicates)
     sample = "exact" if certain and n == 1 else f"n = {n}"
     summed = _summed(found, groups, replicates, readout, design)
-    _written(summed, loaded, out, sample)
-    seal_batch(out)
+    with sealing(out):
+        _written(summed, loaded, out, sample)
     return summed
 
 

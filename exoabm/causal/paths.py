@@ -256,14 +256,12 @@ def write(result: Paths, out: Path, title: str, overwrite: bool = False) -> None
     InputError
         If it exists already, or holds something else.
     """
-    from exoabm.manifest import MANIFEST, check_outside, inside
-    from exoabm.manifest import write as write_manifest
+    from exoabm.manifest import MANIFEST, seal
     from exoabm.output.durable_files import atomic_folder, check_room
     from exoabm.plot.causal import draw_paths
     from exoabm.tables.parquet import write_table
     from exoabm.tables.schema import build
 
-    check_outside(out)
     check_room(out, {TABLES[TABLE].file, PICTURE, MANIFEST}, overwrite=overwrite)
     columns = {name: [row[name] for row in result.rows] for name in result.rows[0]}
     total = sum(row["delivered"] for row in result.rows)
@@ -275,4 +273,4 @@ def write(result: Paths, out: Path, title: str, overwrite: bool = False) -> None
             title=f"{title}: deliveries by the number of cells in between",
             caption=f"{total:,.0f} deliveries, by recipient type; 0: directly from the first donor.",
         )
-        write_manifest(partial, list(inside(partial)))
+        seal(partial)

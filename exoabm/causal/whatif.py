@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.errors import InputError, LongRun, NumericalError
-from exoabm.manifest import MANIFEST, inside
-from exoabm.manifest import write as write_manifest
+from exoabm.manifest import MANIFEST, seal
 from exoabm.output.durable_files import atomic_folder, check_room, put_beside, write_json
 from exoabm.output.run_folder import AS_IS, CHANGED, DIFFERENCE, WHATIF
 from exoabm.random_streams import Streams
@@ -200,7 +199,7 @@ def _compare(out: Path, asked: dict[str, Any], scenario: Scenario) -> dict[str, 
         found = difference(a, b, table)
         if found is not None:
             found.to_parquet(out / DIFFERENCE / table.file, index=False)
-    write_manifest(out / DIFFERENCE, list(inside(out / DIFFERENCE)))
+    seal(out / DIFFERENCE)
     last = [run.metrics.slice(run.metrics.num_rows - 1).to_pylist()[0] for run in (a, b)]
     readouts = {
         name: {"as_is": value, "changed": last[1].get(name), "effect": last[1][name] - value}
@@ -219,7 +218,7 @@ def _compare(out: Path, asked: dict[str, Any], scenario: Scenario) -> dict[str, 
         caption=str(about["pairing"]["sentence"]),
     )
     write_json(out / WHATIF, about)
-    write_manifest(out, list(inside(out)))
+    seal(out)
     return about
 
 

@@ -39,7 +39,6 @@ from exoabm.cli.options import (
     positive_hours,
 )
 from exoabm.errors import InputError, RunFailed
-from exoabm.manifest import check_outside
 from exoabm.text_formatting import counted
 
 if TYPE_CHECKING:
@@ -306,7 +305,6 @@ def trial(
         )
         stem = Path(loaded.name).stem
         folder = out_ / stem if out_ and all_ else out_ or Path("trials") / stem
-        check_outside(folder)
         check_folder(plan, folder, overwrite=overwrite)
         work.append((plan, folder, workers_of(jobs, cluster, loaded)))
     for plan, folder, workers in work:

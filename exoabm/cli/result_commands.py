@@ -80,10 +80,10 @@ def export(
 
 @app.command(rich_help_panel=PANEL)
 def verify(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run, a sweep or a trial.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of results.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Verify every file of a run, sweep or trial by its checksum."""
+    """Verify every file of a folder of results by its checksum."""
     from exoabm.batch.execution.row_journal import verify as verified
 
     found = verified(folder)

@@ -38,7 +38,6 @@ from exoabm.cli.options import (
     positive_hours,
 )
 from exoabm.errors import InputError
-from exoabm.manifest import check_outside
 
 if TYPE_CHECKING:
     from exoabm.api.runs import Run
@@ -81,7 +80,6 @@ def run(
     if keep_checkpoints and interval is None:
         raise InputError("--keep-checkpoints needs --checkpoint-every, the model time between checkpoints")
     folder = out_ or Path("runs") / f"{Path(loaded.name).stem}-{seed}"
-    check_outside(folder)
     _check_folder(folder, overwrite)
     state_how_to_resume(folder, batch=False)
     with collector_paused():

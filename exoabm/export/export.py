@@ -227,8 +227,8 @@ def export_format(
     if kind not in fmt.of:
         made_of = " or a ".join(fmt.of)
         raise InputError(f"the format {fmt.name} is made of a {made_of}, and {source} is a {kind}")
-    if source.resolve() in (to.resolve(), *to.resolve().parents):
-        raise InputError(f"--to {to} is inside the folder to be exported; choose another path")
+    if source.resolve() == to.resolve():
+        raise InputError(f"--to {to} is the folder to be exported; choose another one")
     if os.path.lexists(to):
         _check_replaceable(to, fmt, overwrite)
     write = pkgutil.resolve_name(fmt.writer)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from exoabm.errors import ANOTHER_PLACE, InputError, RunFailed
 from exoabm.interrupts import signals_held
+from exoabm.manifest import check_outside
 from exoabm.output.folder_locks import locked
 
 if TYPE_CHECKING:
@@ -29,7 +30,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """A name to write a file to, which is put in place under ``path`` only when all of it is on disk.
 
     On an error, what stood under ``path`` stays.
+
+    Raises
+    ------
+    InputError
+        If ``path`` lies inside finished results.
     """
+    check_outside(path)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         yield partial
@@ -65,10 +72,11 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If something stands under ``path`` and is not to be replaced.
+        If something stands under ``path`` and is not to be replaced, or it lies inside finished results.
     RunFailed
         If something came there, or was changed; names where the finished folder is kept.
     """
+    check_outside(path)
     path = Path(os.path.realpath(path))
     if put_back(path):
         raise InputError(
@@ -152,8 +160,9 @@ def put_beside(work: Path, path: Path, word: str) -> Path:
 
 
 def check_new(*paths: Path, overwrite: bool) -> None:
-    """Refuse to write to a path at which something exists, unless it may be replaced."""
+    """Refuse to write inside finished results, or where something exists that may not be replaced."""
     for path in paths:
+        check_outside(path)
         if os.path.lexists(path) and not overwrite:
             raise InputError(f"{path} exists already; {ANOTHER_PLACE}")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from exoabm.errors import ANOTHER_PLACE, ExoError, InputError, RunFailed, command_line
 from exoabm.interrupts import signals_held
-from exoabm.manifest import MANIFEST, inside
+from exoabm.manifest import MANIFEST, check_outside, inside
 from exoabm.manifest import write as write_manifest
 from exoabm.output.durable_files import (
     check_new,
@@ -84,7 +84,7 @@ class RunFolder:
     ------
     InputError
         If the folder, or an unfinished run of its name, exists and may not be overwritten, is being written
-        by another process, or cannot be made.
+        by another process, lies inside finished results, or cannot be made.
     RunFailed
         If the disk fills, a file cannot be written, or the work was removed.
     """
@@ -234,6 +234,7 @@ class RunFolder:
     def _check(self) -> None:
         """Refuse an existing run, an unfinished one, an active process, or other content."""
         path, overwrite = self._asked
+        check_outside(path)
         _check_free(path, overwrite)
         if self._lock is None and self.partial.exists():
             check_free(self.partial)

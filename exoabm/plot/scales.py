@@ -42,6 +42,8 @@ def logarithmic(low: float, high: float, start: float, end: float) -> Callable[[
 def span(values: Sequence[float]) -> tuple[float, float]:
     """A range around values, never empty, that does not cross 0 where the values do not."""
     low, high = min(values), max(values)
+    if low == high == 0:
+        return 0.0, 1.0
     room = 0.06 * (high - low) or 0.5 * abs(high) or 1.0
     return (low - room if low < 0 or low > room else 0.0), (high + room if high > 0 or -high > room else 0.0)
 

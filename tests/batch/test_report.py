@@ -212,3 +212,10 @@ def test_ratios_that_differ_by_powers_are_drawn_in_powers() -> None:
     ys = places(report_charts.sweep(points, 1.0, Direction.NOT_LOWER, 0.2, "", ""), "y")
     assert ys[0] - ys[1] == pytest.approx(ys[1] - ys[2], abs=0.2)
     assert ys[0] - ys[1] > 30
+
+
+def test_replicates_that_are_all_0_are_drawn() -> None:
+    """As in a trial too short for a delivery, which ended in a division by zero."""
+    drawn = report_charts.dot_plot({"a": np.zeros(2), "b": np.zeros(2)}, {}, "vesicles")
+    assert "nan" not in drawn
+    assert "Means: a 0; b 0" in drawn

@@ -303,7 +303,7 @@ def test_a_damaged_part_of_a_kept_sweep_is_told(command, tmp_path) -> None:
     done = command("resume", "s", "--json")
     assert json.loads(done.out[done.out.index("{") :])["damage"] == []
     assert command("verify", "s").code == 0
-    command("verify", ".").refused(2, "contains no run, sweep or trial")
+    command("verify", ".").refused(2, "contains no results")
 
 
 # Tables of measurements.

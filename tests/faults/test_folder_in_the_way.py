@@ -13,6 +13,7 @@ from exoabm.errors import RunFailed
 from exoabm.runs.run_execution import run_to_folder
 from exoabm.scenario.loader import load
 
+RATE = "cell_type.donor.release_rate"
 SHORT = ("run", "two_cells", "--hours", 0.05, "--seed", 1)
 
 
@@ -46,9 +47,23 @@ def test_nothing_is_written_into_finished_results(command, tmp_path) -> None:
         ("trial", "delivery_routes"),
         ("whatif", "two_cells", "--hours", 0.05, "--silence", "cell:0"),
     ]
-    calls += [("compare", "a", "a")]
+    calls += [("compare", "a", "a"), ("fit", "two_cells", "--data", "a", "--vary", f"{RATE}=10:100")]
+    calls += [("sensitivity", "two_cells"), ("causal", "two_cells", "--readout", "free[exosome]")]
     for call in calls:
         command(*call, "--out", "a/b/c").refused(2, "lies inside", "which holds finished results")
+    (tmp_path / "cells.csv").write_text("x_um,y_um,type\n1,1,a\n30,30,b\n")
+    files = [
+        ("figure", "a", "--out", "a/matrix.svg"),
+        ("figure", "a", "--overwrite", "--out", "a/preview.png"),
+        ("export", "a", "--to", "a/tables"),
+        ("export", "a", "--to", "a/run.h5ad"),
+        ("export", "a", "--to", "a/run.ome.zarr"),
+        ("export", "a", "--to", "a/mine.toml"),
+        ("export", "two_cells", "--to", "a/mine.toml"),
+        ("new", "cells.csv", "--out", "a/mine.toml"),
+    ]
+    for call in files:
+        command(*call).refused(2, "lies inside", "which holds finished results")
     assert names(tmp_path / "a") == before
     assert command("verify", "a").code == 0
 

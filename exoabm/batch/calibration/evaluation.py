@@ -12,15 +12,17 @@ import numpy as np
 
 from exoabm.batch.execution import row_execution as files
 from exoabm.batch.execution.plan import Plan, replicate_seeds, row_of, seconds_of_row
+from exoabm.batch.execution.row_journal import seal_batch
 from exoabm.batch.execution.run_readouts import possible
 from exoabm.batch.execution.runner import run_or_resume
 from exoabm.errors import InputError, RunFailed
+from exoabm.manifest import MANIFEST, check_outside, unseal
 from exoabm.model import ExosomeModel
 from exoabm.output.durable_files import disk_message
 from exoabm.tables.readouts import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -110,6 +112,7 @@ class Evaluation:
                 "\n".join([f"{outcome.failed:,} of {outcome.rows:,} runs failed in {folder}:", *lines])
                 + "\nindices require every run; reduce the ranges in which runs fail"
             )
+        seal_batch(folder)
         self.count += outcome.rows
         found = {record["row"]: self.number(record["readouts"]) for record in files.records(folder, plan)}
         missing = [row for row in rows if not math.isfinite(found[row.name])]
@@ -135,6 +138,26 @@ def _listed(rows: Sequence[Row]) -> str:
         for row in rows[:MOST_ROWS]
     ]
     return "\n".join(lines + [f"  and {len(rows) - MOST_ROWS:,} more"] * (len(rows) > MOST_ROWS))
+
+
+def begin_in(folder: Path, names: Collection[str]) -> None:
+    """Begin or continue an analysis in a folder of its own, which is sealed again when it is finished.
+
+    Raises
+    ------
+    InputError
+        If the folder lies inside finished results, or holds anything but these names.
+    """
+    check_outside(folder)
+    if not folder.is_dir():
+        return
+    there = {each.name for each in folder.iterdir() if not each.name.startswith(".")}
+    strange = there - {*names, MANIFEST}
+    if strange:
+        raise InputError(
+            f"{folder} holds {min(strange)!r}, which is not of this analysis; choose another --out"
+        )
+    unseal(folder)
 
 
 @contextlib.contextmanager

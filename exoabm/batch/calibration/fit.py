@@ -33,13 +33,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.calibration.evaluation import reporting
+from exoabm.batch.calibration.evaluation import begin_in, reporting
 from exoabm.batch.execution import row_execution as files
 from exoabm.batch.execution.plan import Plan, replicate_seeds, row_of, seconds_of_row
+from exoabm.batch.execution.row_journal import seal_batch
 from exoabm.batch.execution.run_readouts import possible
 from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.execution.workers import ThisProcess, kept
 from exoabm.errors import InputError, RunFailed, whole_number
+from exoabm.manifest import seal
 from exoabm.model import ExosomeModel
 from exoabm.output.durable_files import write_json, write_whole
 from exoabm.plot.figure_page import frame, save_png, titled_panels
@@ -153,13 +155,15 @@ def fit_series(
     Raises
     ------
     InputError
-        If the series has a readout that the scenario lacks, or fewer points than numbers to fit.
+        If the series has a readout that the scenario lacks, or fewer points than numbers to fit, or the
+        folder holds something else.
     RunFailed
         If a run fails, or the disk fills; what is done is kept.
     """
     _check(loaded, factors, series, replicates)
     with contextlib.ExitStack() as stack:
         place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        begin_in(place, {RUNS, *FILES})
         hands = stack.enter_context(kept(workers))
         problem = _Problem(loaded, source, factors, series, replicates, seed, place, hands, progress)
         return _describe(problem, _minimum(problem, seed))
@@ -233,6 +237,7 @@ class _Problem:
         )
         for reason in outcome.reasons.values():
             raise RunFailed(f"a run of the fit failed: {reason}")
+        seal_batch(folder)
         self.runs += outcome.rows
         names = [[f"{name}@{time}" for name in self.series.names] for time in hours]
         curves = {
@@ -366,7 +371,7 @@ def plain(found: Fit) -> dict[str, Any]:
 
 
 def write_fit(found: Fit, loaded: LoadedScenario, folder: Path) -> None:
-    """Write ``fit.json``, ``fit.png``, and ``fitted.toml``, the scenario with the fitted values.
+    """Write ``fit.json``, ``fit.png``, ``fitted.toml``, the scenario with the fitted values, and a manifest.
 
     Raises
     ------
@@ -383,6 +388,7 @@ def write_fit(found: Fit, loaded: LoadedScenario, folder: Path) -> None:
         asked = loaded.scenario.main_readout
         main = "" if asked is None else asked.metric
         _draw(found, folder / FILES[2], loaded.scenario.info.title, main)
+        seal(folder)
 
 
 def _draw(found: Fit, path: Path, title: str, main: str) -> None:

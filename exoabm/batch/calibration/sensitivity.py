@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.calibration.evaluation import NOISE_RUNS, Evaluation, silent
+from exoabm.batch.calibration.evaluation import NOISE_RUNS, Evaluation, begin_in, silent
+from exoabm.batch.calibration.sensitivity_report import FILES
 from exoabm.batch.execution.plan import seconds_of_row
 from exoabm.batch.execution.workers import ThisProcess
 from exoabm.errors import InputError, NumericalError, whole_number
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from exoabm.batch.execution.workers import Workers
     from exoabm.scenario.loader import LoadedScenario
 
+BATCHES = ("noise", "screening", "indices")
+"""Folders of the runs in that of an analysis."""
 LEVELS = 4
 """Levels of Morris' grid; his choice."""
 NEGLIGIBLE = 0.1
@@ -186,6 +189,7 @@ def run_sensitivity(
         overwrite=overwrite,
     )
     runs.check()
+    begin_in(folder, {*BATCHES, *FILES})
     center = runs.noise()
     problem, draw = _problem(factors), {"seed": 1 + seed % (2**32 - 1)}  # to SALib 0 is no seed
     points = morris.draw(problem, trajectories, num_levels=LEVELS, **draw)

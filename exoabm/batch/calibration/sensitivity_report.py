@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.batch.calibration.evaluation import reporting
+from exoabm.manifest import seal
 from exoabm.output.durable_files import write_json
 from exoabm.plot.figure_page import save_png
 from exoabm.plot.palette import COOL, INK, MUTED, RULE, WARM
@@ -45,10 +46,11 @@ def plain(found: Sensitivity) -> dict[str, Any]:
 
 
 def write_report(found: Sensitivity, folder: Path, title: str) -> None:
-    """Write ``sensitivity.json`` and ``sensitivity.png``."""
+    """Write ``sensitivity.json``, ``sensitivity.png``, and the manifest of the folder."""
     with reporting(folder):
         write_json(folder / FILES[0], plain(found))
         _draw(found, folder / FILES[1], title)
+        seal(folder)
 
 
 def _draw(found: Sensitivity, path: Path, title: str) -> None:

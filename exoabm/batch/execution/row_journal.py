@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from exoabm.batch.execution.plan import PLAN, Plan
 from exoabm.batch.execution.row_execution import ROWS, RUNS, SHARDS, chunk_path, read_chunk
 from exoabm.errors import InputError
-from exoabm.manifest import MANIFEST, Fault, faults, inside, listed
+from exoabm.manifest import MANIFEST, Fault, faults, inside, listed, sealed_inside, unseal
 from exoabm.manifest import write as write_manifest
 from exoabm.output.folder_locks import LOCK
 from exoabm.output.run_folder import MADE as MADE_BY_A_RUN
@@ -225,22 +225,36 @@ MOVING = frozenset({LOCK, JOURNAL, SHARDS, MANIFEST})
 
 
 def verify(folder: Path) -> list[Fault]:
-    """Every file of a run, sweep or trial that is damaged, missing or foreign.
+    """Every file of a folder of results that is damaged, missing or foreign.
 
     A finished batch has a manifest of its own files and of the manifests of its runs; the rows of one that is
-    not finished carry their own checksums.
+    not finished carry their own checksums. Other analyses have one of their own files and of the manifests of
+    the runs and batches inside.
 
     Raises
     ------
     InputError
-        If there is no run, sweep or trial.
+        If there are no results.
     """
     if (folder / PLAN).is_file():
         return _batch(folder)
-    if (folder / MANIFEST).is_file() or (folder / "run.json").is_file():
-        return faults(folder)
-    check_finished(folder)
-    raise InputError(f"{folder} contains no run, sweep or trial")
+    if not (folder / MANIFEST).is_file() and not (folder / "run.json").is_file():
+        check_finished(folder)
+        raise InputError(f"{folder} contains no results of exoabm")
+    parts = tuple(name.removesuffix(MANIFEST) for name in sealed_inside(listed(folder)))
+    found = [each for each in faults(folder) if each.state != "foreign" or not each.name.startswith(parts)]
+    for part in parts:
+        if (folder / part / MANIFEST).is_file():
+            found += [Fault(f"{part}{each.name}", each.state) for each in verify(folder / part)]
+    return list(dict.fromkeys(found))
+
+
+@contextmanager
+def sealing(folder: Path) -> Iterator[None]:
+    """Write reports of a finished batch; its manifest, which had those before, is written at the end."""
+    unseal(folder)
+    yield
+    seal_batch(folder)
 
 
 def seal_batch(folder: Path) -> None:

@@ -22,6 +22,7 @@ from exoabm.batch.execution.row_journal import PLOTS, Journal, faults_of_reports
 from exoabm.batch.execution.workers import ThisProcess
 from exoabm.errors import ANOTHER_PLACE, ExoError, InputError, MixedVersions, RunFailed, command_line
 from exoabm.interrupts import signals_held
+from exoabm.manifest import check_outside, unseal
 from exoabm.output.durable_files import disk_full, disk_message, write_whole
 from exoabm.output.folder_locks import LOCK, locked
 from exoabm.output.run_folder import make_room
@@ -131,7 +132,7 @@ def run_rows(
     Raises
     ------
     InputError
-        If the folder holds something else, or a batch already.
+        If the folder holds something else, or a batch already, or lies inside finished results.
     RunFailed
         If the disk fills or workers keep dying; what is done is kept, and ``resume_rows`` goes on.
     """
@@ -164,6 +165,7 @@ def resume_rows(folder: Path, *, workers: Workers = ThisProcess, progress: Progr
     with disk_trouble(folder), locked(home) as lock:
         (home / files.ROWS).mkdir(exist_ok=True)
         if not (home / PLAN).exists():
+            unseal(home)
             plan.write(home)
         for path in _shards(home):
             _take_in(path, home, plan)
@@ -243,6 +245,8 @@ def _run(
                 journal.done(written)
             count.add(written)
         before = count.rows
+        if missing:
+            unseal(folder)
         with contextlib.closing(_drive(plan, folder, missing, workers)) as driven:
             for written in driven:
                 journal.done(written)
@@ -325,6 +329,7 @@ def _take_in(shard: Path, home: Path, plan: Plan) -> None:
                         shutil.rmtree(place)
                     place.parent.mkdir(exist_ok=True)
                     kept.replace(place)
+            unseal(home)
             source = files.chunk_path(shard, chunk)
             write_whole(files.chunk_path(home, chunk), source.read_bytes())
     note = drift(theirs.made_with, plan.made_with, f"part {shard.name} was started", "the batch with")
@@ -333,7 +338,8 @@ def _take_in(shard: Path, home: Path, plan: Plan) -> None:
 
 
 def _clear(folder: Path, overwrite: bool) -> None:
-    """Refuse to overwrite foreign files; remove a batch that may be replaced."""
+    """Refuse finished results around it and foreign files; remove a batch that may be replaced."""
+    check_outside(folder)
     if not folder.exists():
         return
     if not folder.is_dir():

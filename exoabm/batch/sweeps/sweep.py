@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.batch.execution.plan import Plan, digest, replicate_seeds, row_of, seconds_of_row
-from exoabm.batch.execution.row_journal import PLOTS, seal_batch
+from exoabm.batch.execution.row_journal import PLOTS, sealing
 from exoabm.batch.execution.runner import disk_trouble
 from exoabm.batch.sweeps.summary import RESULTS, SUMMARY, headline, write_results
 from exoabm.batch.sweeps.sweep_points import points, read_axis
@@ -127,7 +127,7 @@ def report(outcome: Outcome) -> Report:
     RunFailed
         If the disk fills; the rows are kept.
     """
-    with disk_trouble(outcome.folder):
+    with disk_trouble(outcome.folder), sealing(outcome.folder):
         return _report(outcome)
 
 
@@ -153,7 +153,6 @@ def _report(outcome: Outcome) -> Report:
         "warnings": warnings,
     }
     write_json(folder / "summary.json", content)
-    seal_batch(folder)
     return Report(summary, warnings, plots)
 
 

@@ -17,7 +17,7 @@ import exoabm
 from exoabm.batch.execution import row_execution as files
 from exoabm.batch.execution.plan import Plan
 from exoabm.batch.execution.row_execution import RUNS
-from exoabm.batch.execution.row_journal import faults_of, seal_batch
+from exoabm.batch.execution.row_journal import faults_of, sealing
 from exoabm.batch.execution.runner import disk_trouble, is_batch, resume_rows, run_rows
 from exoabm.batch.execution.workers import ThisProcess
 from exoabm.batch.trials.design import design_of, point, row_name, set_by_hand, trial_of
@@ -37,7 +37,7 @@ from exoabm.batch.trials.verdict import (
     paired_effect,
 )
 from exoabm.errors import ANOTHER_PLACE, InputError, NumericalError, RunFailed
-from exoabm.manifest import fault_list
+from exoabm.manifest import check_outside, fault_list
 from exoabm.output.durable_files import write_json, write_whole
 from exoabm.output.run_folder import make_room
 from exoabm.runs.run_execution import run_to_folder
@@ -155,8 +155,9 @@ def check_folder(plan: Plan, folder: Path, *, overwrite: bool = False) -> bool:
     Raises
     ------
     InputError
-        If another batch does, that may not be replaced.
+        If another batch does, that may not be replaced, or it lies inside finished results.
     """
+    check_outside(folder)
     if overwrite or not is_batch(folder):
         return False
     if Plan.read(folder).sha256 != plan.sha256:
@@ -314,7 +315,7 @@ def write_trial(trial: Trial, folder: Path, plan: Plan) -> list[str]:
     kept = trial.seeds if plan.about["keep_runs"] else trial.seeds[:1]
     names = {row_name(arm.name, seed) for arm in trial.scenario.scenario.arm for seed in kept}
     damage = []
-    with disk_trouble(folder):
+    with disk_trouble(folder), sealing(folder):
         for row in plan.rows:
             out = folder / RUNS / row.name
             found = faults_of(folder, row.name) if row.name in names else []
@@ -327,7 +328,6 @@ def write_trial(trial: Trial, folder: Path, plan: Plan) -> list[str]:
         _write_csv(folder / "sweeps.csv", ("assumption", "value", *_EFFECT), _sweeps(trial))
         write_json(folder / "trial.json", summary(trial))
         write_whole(folder / "report.html", render(trial).encode())
-        seal_batch(folder)
     return damage
 
 
