@@ -14,7 +14,7 @@ from exoabm.parameters import Quantity, format_citation
 from exoabm.scenario.schema import Transport
 from exoabm.scenario.schema_base import entries, of_comparators
 from exoabm.scenario.schema_cells import CellTypeTable, VesicleTable
-from exoabm.scenario.validation import unused_keys
+from exoabm.scenario.unused_keys import unused_keys
 from exoabm.text_formatting import power_of_ten, spaced, words_of_key
 
 if TYPE_CHECKING:

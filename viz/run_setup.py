@@ -26,7 +26,7 @@ from exoabm.errors import ExoError, InputError, command_line, did_you_mean, set_
 from exoabm.parameters import Quantity
 from exoabm.scenario.loader import load, shipped
 from exoabm.scenario.schema_base import entries
-from exoabm.scenario.validation import unused_keys
+from exoabm.scenario.unused_keys import unused_keys
 from exoabm.viz.parameter_controls import controls_of
 from exoabm.viz.server.limits import LIMITS
 

@@ -150,6 +150,34 @@ def open_face_warnings(
     ]
 
 
+def cut_warnings(domain: Domain, types: Sequence[CellType], type_index: np.ndarray) -> list[str]:
+    """Warnings of cells that are larger than the domain between two faces, of which only a part takes up."""
+    found = []
+    for axis in range(domain.dim):
+        extent = float(domain.extent[axis])
+        ends = domain.faces[2 * axis : 2 * axis + 2]
+        cut = [
+            types[i]
+            for i in np.unique(type_index)
+            if types[i].diameter > extent and types[i].uptake_rate.any()
+        ]
+        if not cut or Face.PERIODIC in ends:
+            continue
+        widest = max(cut, key=lambda each: each.diameter)
+        share = extent / widest.diameter
+        if domain.dim == 2:
+            share = 2 / math.pi * math.asin(share)
+        text = (
+            f"the domain is {extent:g} um long along {'xyz'[axis]}, less than the diameter of {widest.name} "
+            f"cells, {widest.diameter:g} um: at most {100 * share:.0f} % of their membranes "
+            "is inside and takes up"
+        )
+        if domain.dim == 3:
+            text += f". A slab (2 lengths in domain.size, domain.thickness = '{extent:g} um') has whole cells"
+        found.append(text)
+    return found
+
+
 def captured_shares(
     domain: Domain,
     kind: int,

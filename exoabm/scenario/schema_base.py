@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, ge
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticKnownError
 
-from exoabm.errors import InputError, did_you_mean
+from exoabm.errors import InputError
 from exoabm.parameters.catalog import CATALOG, Parameter, Quantity
 from exoabm.tables.html import html_card, html_fold, html_table
 
@@ -46,11 +46,11 @@ def parameter_of(table: type[BaseModel], key: str) -> Parameter | None:
 
 def is_idle(table: BaseModel, key: str) -> bool:
     """Whether a field has no effect in its table: none of the keys that it needs is set."""
-    needs = _needs(table, key)
+    needs = needs_of(table, key)
     return bool(needs) and not any(getattr(table, name) for name in needs)
 
 
-def _needs(table: BaseModel, key: str) -> list[str]:
+def needs_of(table: BaseModel, key: str) -> list[str]:
     """The keys of which a field needs one."""
     extra = type(table).model_fields[key].json_schema_extra
     needs = extra.get("needs") if isinstance(extra, dict) else None
@@ -132,32 +132,6 @@ def cautions(scenario: Scenario) -> list[str]:
     """A sentence for every value outside its published range, except for comparators."""
     others = of_comparators(scenario)
     return [f"{key}: {q.caution}" for key, q in quantities(scenario) if q.caution and key not in others]
-
-
-def without_effect(scenario: Scenario) -> Iterator[str]:
-    """A sentence for every value other than the default that nothing uses, and for unmatched receptors."""
-    moved = {(row.cell_type, row.behavior) for row in scenario.response}
-    for entry in described(scenario):
-        field = type(entry.table).model_fields[entry.field]
-        if not is_idle(entry.table, entry.field) or (getattr(entry.table, "name", ""), entry.field) in moved:
-            continue
-        if entry.value != field.get_default(call_default_factory=True):
-            needs = " or ".join(_needs(entry.table, entry.field))
-            yield f"{entry.key} = {_plain(entry.value)} has no effect without {needs}"
-    ligands = {f"vesicle.{each.name}.ligand": each.ligand for each in scenario.vesicle if each.ligand}
-    receptors = {
-        f"cell_type.{each.name}.receptor": [receptor.name for receptor in each.receptor]
-        for each in scenario.cell_type
-    }
-    known = dict.fromkeys(name for names in receptors.values() for name in names)
-    for key, name in ligands.items():
-        if name not in known:
-            yield f"{key} = {name!r}: no cell type has this receptor{did_you_mean(name, known)}"
-    for key, names in receptors.items():
-        for name in names:
-            if name not in ligands.values():
-                near = did_you_mean(name, dict.fromkeys(ligands.values()))
-                yield f"{key} = {name!r}: no vesicle has this ligand{near}"
 
 
 def of_comparators(scenario: Scenario) -> dict[str, Parameter | None]:
@@ -308,7 +282,7 @@ def rows_of(loaded: LoadedScenario, *, everything: bool = False) -> Iterator[dic
                 "note": value.note,
             }
         else:
-            yield row | {"value": _plain(value)}
+            yield row | {"value": as_given(value)}
 
 
 def html_of(loaded: LoadedScenario) -> str:
@@ -344,5 +318,6 @@ def _cells_of_table(loaded: LoadedScenario) -> tuple[list[str], list[str]]:
     return [*placed.table.findings, turn], [html_table(("label", "cell type", "cells"), rows)]
 
 
-def _plain(value: Any) -> Any:
-    return [_plain(v) for v in value] if isinstance(value, list) else getattr(value, "given", value)
+def as_given(value: Any) -> Any:
+    """A value of a scenario as it was written."""
+    return [as_given(v) for v in value] if isinstance(value, list) else getattr(value, "given", value)

@@ -18,7 +18,7 @@ from exoabm.errors import Problem, ResourceError, ScenarioError
 from exoabm.readers.options import BYSTANDER
 from exoabm.scenario import cell_builder, layouts
 from exoabm.scenario.domain_builder import check_courant, domain_of
-from exoabm.scenario.grid_accuracy import grid_warnings
+from exoabm.scenario.grid_accuracy import cut_warnings, grid_warnings
 from exoabm.scenario.placement import Placed, arrange_groups, check_positions, from_table, grown_cells
 from exoabm.scenario.resource_estimate import (
     BYTES_PER_VESICLE,
@@ -27,10 +27,11 @@ from exoabm.scenario.resource_estimate import (
     declared_size,
     estimate_run,
 )
-from exoabm.scenario.schema_base import without_effect
+from exoabm.scenario.schema_base import names_of
 from exoabm.scenario.schema_cells import selected
 from exoabm.scenario.step_accuracy import coarse_processes, interval_warnings
 from exoabm.scenario.therapy_builder import administered_doses, dosed
+from exoabm.scenario.unused_keys import without_effect
 from exoabm.state import ANY_CELL, DOSE, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.engine import ENGINES
 from exoabm.transport.uptake_stencil import MAX_RADIUS
@@ -112,10 +113,11 @@ def blueprint(loaded: LoadedScenario, seed: int) -> Blueprint:
             f"allow (least distance {overlap.least_distance:.3g} um); their positions are not changed"
         )
     decay = {cargo.name: cargo.decay_rate for cargo in cell_builder.cargo_of(scenario)}
-    warnings.extend(without_effect(scenario))
+    warnings.extend(without_effect(scenario, dict(loaded.overrides)))
     warnings.extend(interval_warnings(scenario))
     warnings.extend(cell_builder.receptor_warnings(scenario, types))
     warnings.extend(_inert(loaded, domain, types, type_index))
+    warnings.extend(cut_warnings(domain, types, type_index))
     warnings.extend(grid_warnings(scenario.transport, domain, kinds, types, type_index, position))
     coarse = coarse_processes(scenario, domain, kinds, types, count, decay)
     warnings.extend(map(str, coarse))
@@ -219,7 +221,7 @@ def _check_selections(loaded: LoadedScenario, labels: Labels, cells: int, *, gro
 def _inert(
     loaded: LoadedScenario, domain: Domain, types: tuple[CellType, ...], type_index: np.ndarray
 ) -> Iterator[str]:
-    """Warnings that no vesicle is ever released or dosed, or that no cell takes vesicles up."""
+    """Warnings that no vesicle is ever released or dosed, no cell takes vesicles up, or none responds."""
     present = [types[i] for i in reachable(types, set(type_index.tolist()))]
     if not (
         any(t.donates for t in present) or domain.opens_to_reservoir or administered_doses(loaded.scenario)
@@ -227,6 +229,11 @@ def _inert(
         yield f"no cell releases vesicles ({_mapped(present)}), and there is no other source of vesicles"
     if not any(t.uptake_limit > 0 and t.uptake_rate.any() for t in present):
         yield f"no cell takes vesicles up ({_mapped(present)})"
+    names = {t.name for t in present}
+    rows = loaded.scenario.response
+    for name, row in zip(names_of(rows), rows, strict=True):
+        if row.cell_type not in names:
+            yield f"response.{name} has no effect: there is no cell of the type {row.cell_type}"
 
 
 def _mapped(present: list[CellType]) -> str:

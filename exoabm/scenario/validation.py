@@ -1,4 +1,4 @@
-"""Validation of a scenario: errors of its schema, unresolved names, contradictions, unused keys."""
+"""Validation of a scenario: errors of its schema, unresolved names, contradictions."""
 
 from __future__ import annotations
 
@@ -398,26 +398,3 @@ def _problems_of_responses(scenario: Scenario) -> Iterator[Problem]:
             )
         elif behavior.positive and not rest:
             yield Problem(f"{key}.{verb}", repr(row.behavior), f"needs {row.behavior} above 0 at rest")
-
-
-def unused_keys(scenario: Scenario) -> set[str]:
-    """Dotted keys that no run reads: of absent mechanisms, doses not given, listed points, some diameters."""
-    moved = {(row.cell_type, row.behavior) for row in scenario.response}
-    each = scenario.transport.follows_vesicles
-    found = {f"layout.group.{group.key}.count" for group in scenario.layout.group if group.points is not None}
-    for table in scenario.cell_type:
-        releases = table.releases is not None or table.mvb is not None
-        exports = table.waste is not None
-        read = {
-            "release_rate": releases,
-            "ilvs_per_mvb": releases or (exports and table.secretion == "poisson"),
-            "secretion": releases or exports or (each and bool(table.holds)),
-            # Receptors have their own rate, which a response moves in proportion to this one.
-            "uptake_rate": bool(table.takes_up) or (table.name, "uptake_rate") in moved,
-            "saturation": bool(table.takes_up),
-        }
-        found |= {f"cell_type.{table.name}.{key}" for key, is_read in read.items() if not is_read}
-    # The diameter determines a diffusivity that is not given.
-    found |= {f"vesicle.{v.name}.diameter" for v in scenario.vesicle if v.diffusivity is not None}
-    immunity = scenario.immunity is not None
-    return found | {f"dose.{dose.name}.{key}" for dose in scenario.dose for key in dose.unused(immunity)}

@@ -141,3 +141,44 @@ points = [[7.5, 60], [7.5, {60 + spacing}]]
     crowded = [warning for warning in found if "open face" in warning]
     assert len(crowded) == told
     assert all("2 cells" in warning and "39 %" in warning for warning in crowded)
+
+
+@pytest.mark.parametrize(
+    ("size", "diameter", "said"),
+    [
+        (
+            [200, 200, 10],
+            15,
+            "along z, less than the diameter of recipient cells, 15 um: at most 67 %",
+        ),
+        ([200, 200, 10], 10, None),
+        ([200, 200, 15], 15, None),
+        ([200, 10], 15, "along y, less than the diameter of recipient cells, 15 um: at most 46 %"),
+    ],
+)
+def test_cells_that_two_faces_cut_are_told_of(size: list[int], diameter: int, said: str | None) -> None:
+    """The share of a sphere between two planes is that of its diameter; of a circle 2/pi asin of it."""
+    keys = {"domain.size": str(size), "cell_type.recipient.diameter": str(diameter), "domain.voxel": "5 um"}
+    for name, x in (("donor", 80), ("recipient", 120)):
+        keys[f"layout.group.{name}.points"] = str([[x, *(length / 2 for length in size[1:])]])
+    found = [each for each in blueprint(load("two_cells", keys), 1).warnings if "membranes is inside" in each]
+    assert (said in found[0]) if said else not found
+    if said:
+        assert ("domain.thickness = '10 um'" in found[0]) == (len(size) == 3)
+
+
+def test_a_sphere_between_close_faces_takes_up_less_than_a_disc() -> None:
+    """By 5 % where diffusion limits uptake, on coarse and on fine voxels: it is no error of the grid."""
+    ratio = []
+    for voxel in (10, 2.5):
+        taken = []
+        for size in ([200, 200, 10], [200, 200]):
+            keys = {"domain.size": str(size), "domain.voxel": str(voxel), "transport.hindrance": "0.05"}
+            for name, x in (("donor", 85), ("recipient", 125)):
+                keys[f"cell_type.{name}.diameter"] = "10"
+                keys[f"layout.group.{name}.points"] = str([[x, 105, 5][: len(size)]])
+            model = ExosomeModel(load("two_cells", keys | {"clock.step": "2 min"}), seed=1)
+            model.run(hours=1)
+            taken.append(model.state.trafficking.taken_up.sum())
+        ratio.append(taken[0] / taken[1])
+    assert ratio == pytest.approx([0.95, 0.95], abs=0.01)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ from exoabm.domain import Face
 from exoabm.errors import InputError, ScenarioError
 from exoabm.random_streams import Streams
 from exoabm.scenario.loader import load, parse, shipped
-from exoabm.scenario.schema_base import without_effect
 from exoabm.scenario.state_builder import Blueprint, blueprint, build_state, census
 from exoabm.scenario.step_accuracy import interval_warnings, late_changes
+from exoabm.scenario.unused_keys import without_effect
 from exoabm.state import RESERVOIR, Resolution
 
 
@@ -357,6 +358,50 @@ def test_a_value_that_nothing_uses_is_told(given: dict[str, str], said: list[str
     found = [w for w in plan("two_cells", **given).warnings if "plausible" not in w and "saturation" not in w]
     assert len(found) == len(said)
     assert all(words in warning for words, warning in zip(said, found, strict=True))
+
+
+DOSE = """[[dose]]
+name = "bolus"
+vesicle = "exosome"
+route = "tissue"
+particles = 100
+interval = "5 h"
+center = ["100 um", "100 um", "100 um"]
+reach = "50 um"
+"""
+
+
+def test_an_idle_key_of_a_dose_is_told_from_a_file_and_by_hand() -> None:
+    """In a file with arms it may be for one of these; set by hand it is for this run."""
+    idle = "dose.bolus.interval = 5 h has no effect with the other keys of its table"
+    text = f"{load('two_cells').written()}\n{DOSE}"
+    for rows, told in ((text, True), (text.replace("interval", "repeats = 2\ninterval"), False)):
+        plan = blueprint(parse(rows.encode(), name="test", folder=Path()), 1)
+        assert (idle in plan.warnings) == told
+    loaded = load("tissue_repair")
+    assert loaded.scenario.arm
+    assert not [each for each in blueprint(loaded, 1).warnings if "has no effect with" in each]
+    for key, value in (("treatment.interval", "5 h"), ("graft.cells", "7.0")):
+        by_hand = blueprint(load("tissue_repair", {f"dose.{key}": value}), 1).warnings
+        assert f"dose.{key} = {value} has no effect with the other keys of its table" in by_hand
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"to": "0 / h"}, "response.handing_on.to = 0 / h has no effect: release_rate is 0 1/h at rest"),
+        ({"cell_type": "nobody"}, "response.handing_on has no effect: there is no cell of the type nobody"),
+    ],
+)
+def test_a_response_without_an_effect_is_told(change: dict[str, str], said: str) -> None:
+    raw = tomllib.loads(load("relay").written())
+    assert not [each for each in blueprint(load("relay"), 1).warnings if "response" in each]
+    row = next(each for each in raw["response"] if each["name"] == "handing_on")
+    relay = next(each for each in raw["cell_type"] if each["name"] == row["cell_type"])
+    raw["cell_type"].append({**relay, "name": "nobody"})
+    row |= change
+    loaded = parse(tomli_w.dumps(raw).encode(), name="test", folder=Path())
+    assert said in blueprint(loaded, 1).warnings
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))

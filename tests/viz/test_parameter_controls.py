@@ -13,7 +13,7 @@ from exoabm.model import ExosomeModel
 from exoabm.parameters.catalog import CATALOG
 from exoabm.scenario.loader import load, shipped
 from exoabm.scenario.schema_base import quantities
-from exoabm.scenario.validation import unused_keys
+from exoabm.scenario.unused_keys import unused_keys
 from exoabm.viz.components.controls import _row
 from exoabm.viz.parameter_controls import SHARES, Control, changed, controls_of, span
 from exoabm.viz.run_setup import Setup, first_setup, intro_of, shipped_intro

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from exoabm.batch.sweeps.sweep_points import Axis, read_axis
 from exoabm.errors import InputError, did_you_mean
 from exoabm.scenario.schema_base import quantities
-from exoabm.scenario.validation import unused_keys
+from exoabm.scenario.unused_keys import unused_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
