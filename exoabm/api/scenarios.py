@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from exoabm.api.progress import show_warnings
 from exoabm.errors import InputError
 from exoabm.readers.options import AmbiguousTable, python_argument
 from exoabm.scenario.loader import IN_MEMORY, LoadedScenario, load, parse, shipped
@@ -155,9 +156,10 @@ def scenario_from_table(
     layout = {key: text for key, text in given.items() if key.startswith("layout.")}
     path = kept_file_of(table, CELLS)
     with words_of_python(table):
-        text, _ = scenario_of_labels(path, layout, path.resolve().parent)
+        draft = scenario_of_labels(path, layout, path.resolve().parent)
+    show_warnings(draft.warnings, None)
     rest = {key: value for key, value in given.items() if key not in layout}
-    return parse(text, name=f"built-from-{path.stem}", folder=path.resolve().parent, overrides=rest)
+    return parse(draft.text, name=f"built-from-{path.stem}", folder=path.resolve().parent, overrides=rest)
 
 
 def in_python(text: str) -> str:
@@ -201,7 +203,8 @@ def file_of(table: Frame | str | Path, what: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=IN_MEMORY) as home:
         path = Path(home) / f"{type(table).__name__}.parquet"
         try:
-            found = pa.table(table.reset_index(named) if named else table)  # type: ignore[attr-defined]
+            frame = table.reset_index(named) if named else table  # type: ignore[attr-defined]
+            found = pa.table(_of_plain_columns(frame))
             columns = [name for name in found.column_names if not name.startswith(UNNAMED)]
             index = [field for field in found.schema if field.name.startswith(UNNAMED)]
             if what == CELLS and any(_of_texts(field.type) for field in index):
@@ -212,6 +215,20 @@ def file_of(table: Frame | str | Path, what: str) -> Iterator[Path]:
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise InputError(f"{type(table).__name__}: no {what}: {error}") from None
         yield path
+
+
+def _of_plain_columns(frame: Any) -> Any:
+    """A frame of pandas with sparse columns as full ones and intervals as texts, which Arrow cannot store."""
+    if not hasattr(frame, "dtypes") or not hasattr(frame, "assign"):
+        return frame
+    changed = {}
+    for place, dtype in enumerate(frame.dtypes):
+        column = frame.iloc[:, place]
+        if str(dtype).startswith("Sparse"):
+            changed[frame.columns[place]] = column.sparse.to_dense()
+        elif str(getattr(getattr(dtype, "categories", None), "dtype", dtype)).startswith("interval"):
+            changed[frame.columns[place]] = column.astype("category").cat.rename_categories(str)
+    return frame.assign(**changed) if changed else frame
 
 
 def _of_texts(kind: Any) -> bool:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exoabm.batch.convergence import Convergence
+    from exoabm.scenario.scenario_from_table import Draft
 
 PANEL = "Scenarios"
 
@@ -266,13 +267,15 @@ def new(
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file or folder.")] = False,
 ) -> None:
     """Create a scenario from a table of cells: one cell type per label, with values to be replaced."""
-    print_recognized(draft_scenario(table, out_, overrides_of(set_), overwrite=overwrite))
+    draft = draft_scenario(table, out_, overrides_of(set_), overwrite=overwrite)
+    print_recognized(draft.recognized)
+    print_warnings(*draft.warnings)
     print_path(out_)
     out.print(escape(command_line("run", out_)))
 
 
-def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overwrite: bool = False) -> str:
-    """Write a scenario for a table, see ``scenario_of_labels``; return the recognized format.
+def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overwrite: bool = False) -> Draft:
+    """Write a scenario for a table; see ``scenario_of_labels``.
 
     Raises
     ------
@@ -285,10 +288,10 @@ def draft_scenario(table: Path, to: Path, overrides: Mapping[str, str], *, overw
     if to.suffix != ".toml":
         raise InputError(f"--out {to}: a scenario is written to a file whose name ends in .toml")
     check_new(to, overwrite=overwrite)
-    text, recognized = scenario_of_labels(table, overrides, to.resolve().parent)
+    draft = scenario_of_labels(table, overrides, to.resolve().parent)
     with writing_into(to.parent, to):
-        write_whole(to, text)
-    return recognized
+        write_whole(to, draft.text)
+    return draft
 
 
 def _filled(text: str) -> str:

@@ -83,15 +83,20 @@ def read_anndata(name: str, form: str, root: Any, child: Child, max_bytes: int, 
         if len(shape) == 2 and shape[0] == rows and shape[1] >= 2:
             for axis in range(min(shape[1], 3)):
                 columns[f"obsm/{key}/{axis}"] = partial(_axis, fail, place, axis, max_bytes)
+        for axis, column in enumerate(_named_axes(place)):
+            columns[f"obsm/{key}/{axis}"] = partial(_column, fail, column, place, child, rows, max_bytes)
     if len(columns) > MOST_COLUMNS:
         fail(f"{len(columns)} columns, more than the {MOST_COLUMNS} allowed")
     names = tuple(columns)
 
     def fetch(wanted: Sequence[int]) -> list[pa.Array]:
+        found, name = [], ""
         try:
-            return [columns[names[i]]() for i in wanted]
+            for name in (names[i] for i in wanted):
+                found.append(columns[name]())
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-            return fail(f"cannot be read: {quoted(str(error))}")
+            return fail(f"column {quoted(name)} cannot be read: {quoted(str(error))}")
+        return found
 
     about = child(root, "uns")
     unit = _stated(child(about, "spatial_unit"), LONGEST_UNIT)
@@ -122,8 +127,15 @@ def _images(
     return found
 
 
+def _named_axes(place: Any) -> list[str]:
+    """Columns of a table of positions named x, y and perhaps z, in this order; none if they are others."""
+    order = place.attrs.get("column-order") if hasattr(place, "keys") else None
+    named = {_text(each).strip().lower(): _text(each) for each in (() if order is None else order)}
+    return [named[axis] for axis in sorted(named)] if set(named) in ({"x", "y"}, {"x", "y", "z"}) else []
+
+
 def _no_positions(obsm: Any, child: Child) -> str:
-    """What obsm holds instead of an array of positions."""
+    """What obsm holds instead of positions."""
     if obsm is None:
         return "there is no obsm"
     kinds = {key: child(obsm, key) for key in sorted(obsm.keys())}
@@ -132,7 +144,10 @@ def _no_positions(obsm: Any, child: Child) -> str:
         for key, node in list(kinds.items())[:8]
         if node is not None
     )
-    return f"obsm has no array 'spatial' with two or three columns ({there or 'it is empty'})"
+    return (
+        "obsm has no 'spatial' with positions, an array of two or three columns or a table of the columns x "
+        f"and y ({there or 'it is empty'})"
+    )
 
 
 def _column(fail: Any, name: str, obs: Any, child: Child, rows: int, max_bytes: int) -> pa.Array:
@@ -227,6 +242,11 @@ def read_hdf5(path: Path, max_bytes: int, max_rows: int) -> Sheet:
         node = group[key]
         if isinstance(node, h5py.Dataset) and (node.is_virtual or node.external):
             raise InputError(f"{path.name}: {quoted(key)} is stored in another file, which is not read")
+        if isinstance(node, h5py.Dataset) and (packed := _unknown_filter(node)):
+            raise InputError(
+                f"{path.name}: {quoted(node.name.lstrip('/'))} is compressed by {packed}, which h5py cannot "
+                "read here; write the file with compression='gzip'"
+            )
         return node
 
     def opened() -> Sheet:
@@ -236,6 +256,18 @@ def read_hdf5(path: Path, max_bytes: int, max_rows: int) -> Sheet:
         return opened()
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
         raise InputError(f"{path.name}: cannot be read as HDF5: {quoted(str(error))}") from None
+
+
+def _unknown_filter(dataset: Any) -> str:
+    """The filter of an array in HDF5 that is not available; "" if there is none."""
+    from h5py import h5z
+
+    stored = dataset.id.get_create_plist()
+    filters = (stored.get_filter(i) for i in range(stored.get_nfilters()))
+    for code, _, __, name in filters:
+        if not h5z.filter_avail(code):
+            return f"filter {code}" + (f" ({visible(_text(name))})" if name else "")
+    return ""
 
 
 def read_zarr(path: Path, max_bytes: int, max_rows: int) -> Sheet:

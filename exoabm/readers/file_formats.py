@@ -35,7 +35,7 @@ OTHERS = {
 """What files with other extensions are, and how a table is made of them."""
 SPREADSHEETS = {".xls": (b"\xd0\xcf\x11\xe0", b"PK\x03\x04")}
 """First bytes, OLE2 or ZIP, of spreadsheets with an extension that instruments also give to texts."""
-TABLES = (".csv", ".tsv", ".txt", ".gz", ".parquet", ".h5ad", ".zarr")
+TABLES = (".csv", ".tsv", ".txt", ".gz", ".zip", ".parquet", ".h5ad", ".zarr")
 """Extensions by which the command line distinguishes tables from scenarios."""
 
 

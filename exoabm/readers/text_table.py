@@ -1,14 +1,16 @@
 """Text tables: header and columns from bytes of any encoding, separator and preamble.
 
-Gzip is known by its first bytes. Text is UTF-8, else Windows-1252. The separator is the most frequent of tab,
-comma, semicolon and bar in the header.
+Gzip and ZIP are known by their first bytes. Text is UTF-8, else Windows-1252. The separator is the most
+frequent of tab, comma, semicolon and bar in the header.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
+import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +20,10 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from exoabm.errors import InputError
-from exoabm.readers.options import NUMBER, PIXELS, UNITS, quoted
+from exoabm.readers.options import NUMBER, PIXELS, UNITS, enumerated, quoted
 from exoabm.readers.table import LONGEST_NUMBER, MOST_COLUMNS, ROW_NAMES, Sheet, as_numpy, label_of, trimmed
 
 SIGNATURES = {
-    b"PK\x03\x04": "a spreadsheet or zip archive; save the sheet as CSV",
     b"\xff\xfe": "UTF-16 text; save it as UTF-8",
     b"\xfe\xff": "UTF-16 text; save it as UTF-8",
 }
@@ -30,7 +31,11 @@ MARKUP = {
     re.compile(rb"<[?!A-Za-z]"): "XML or HTML; save its cells as CSV, with a header and one row per cell",
     re.compile(rb'[{[]\s*[{["]'): "JSON; save its cells as CSV, with a header and one row per cell",
 }
-GZIP = b"\x1f\x8b"
+GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
+BAD_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError)
+"""What the standard library raises for archives that are damaged, locked or of an unknown method."""
+BESIDE = "__MACOSX/"
+"""Folder of an archive with what macOS adds to the files."""
 MOST_EXPANSION = 50
 """Times as long as a compressed text may become; tables of cells reach 5 to 20."""
 LEAST_EXPANDED = 1 << 20
@@ -56,10 +61,12 @@ class Text:
 
 
 def unpacked(name: str, data: bytes, max_bytes: int) -> bytes:
-    """The content of a gzip file, or the data itself; refused if the ratio of sizes is too large."""
+    """The content of a gzip or ZIP file, or the data itself; refused if the ratio of sizes is too large."""
+    most = min(max_bytes, max(MOST_EXPANSION * len(data), LEAST_EXPANDED))
+    if data.startswith(ZIP):
+        return _unzipped(name, data, most)
     if not data.startswith(GZIP):
         return data
-    most = min(max_bytes, max(MOST_EXPANSION * len(data), LEAST_EXPANDED))
     parts, size, rest = [], 0, data
     try:
         while rest.startswith(GZIP):
@@ -68,15 +75,37 @@ def unpacked(name: str, data: bytes, max_bytes: int) -> bytes:
             parts.append(part)
             size += len(part)
             if size > most:
-                raise InputError(
-                    f"{name}: unpacks to over {most / 2**20:.3g} MiB or {MOST_EXPANSION} times its length"
-                )
+                raise InputError(_too_large(name, most))
             if not inflate.eof:
                 raise InputError(f"{name}: the gzip file is cut off")
             rest = inflate.unused_data
     except zlib.error as error:
         raise InputError(f"{name}: not a readable gzip file: {error}") from None
     return b"".join(parts)
+
+
+def _unzipped(name: str, data: bytes, most: int) -> bytes:
+    """The one text in a ZIP archive."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = [each.filename for each in archive.infolist() if not each.is_dir()]
+            names = [each for each in names if not each.startswith(BESIDE)]
+            if "[Content_Types].xml" in names:
+                raise InputError(f"{name}: is not a text table: a spreadsheet; save the sheet as CSV")
+            if len(names) != 1:
+                there = f"{len(names)} files ({enumerated(names)})" if names else "no file"
+                raise InputError(f"{name}: a ZIP archive of one text table is expected, and it has {there}")
+            with archive.open(names[0]) as packed:
+                text = packed.read(most + 1)
+    except BAD_ZIP as error:
+        raise InputError(f"{name}: not a readable ZIP archive or spreadsheet: {error}") from None
+    if len(text) > most:
+        raise InputError(_too_large(name, most))
+    return text
+
+
+def _too_large(name: str, most: int) -> str:
+    return f"{name}: unpacks to over {most / 2**20:.3g} MiB or {MOST_EXPANSION} times its length"
 
 
 def decode(name: str, data: bytes, max_bytes: int) -> Text:

@@ -7,7 +7,7 @@ import re
 import tomllib
 import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exoabm.errors import UNSEEN, ExoError, InputError, visible
 from exoabm.readers.options import BYSTANDER, quoted
@@ -39,8 +39,16 @@ def scenario_of_table(table: Path) -> bytes:
     return tomli_w.dumps(raw).encode()
 
 
-def scenario_of_labels(table: Path, overrides: Mapping[str, str], home: Path) -> tuple[bytes, str]:
-    """A scenario for a table with one cell type per label, as TOML, and the recognized format.
+class Draft(NamedTuple):
+    """A scenario made for a table: TOML, the recognized format, and warnings of the table's cells."""
+
+    text: bytes
+    recognized: str
+    warnings: tuple[str, ...]
+
+
+def scenario_of_labels(table: Path, overrides: Mapping[str, str], home: Path) -> Draft:
+    """A scenario for a table with one cell type per label.
 
     A label in the type map of ``tissue`` gets the numbers of the type that it denotes there, others those
     of its first type; all of them are assumptions, to be replaced by what was measured. The step is that of
@@ -88,7 +96,8 @@ def scenario_of_labels(table: Path, overrides: Mapping[str, str], home: Path) ->
     raw["info"]["summary"] += f" Rates are those of the shipped scenario {TABLE_SCENARIO}, and assumptions."
     head = f"# {placed.table.recognized(names)}\n"
     head += "# Rates, diameters and uptake are assumptions to be replaced by measured values.\n\n"
-    return (head + tomli_w.dumps(raw)).encode(), placed.table.recognized(names)
+    text = (head + tomli_w.dumps(raw)).encode()
+    return Draft(text, placed.table.recognized(names), placed.table.warnings)
 
 
 def _short_step(raw: Mapping[str, Any], name: str, home: Path) -> Any:

@@ -108,6 +108,40 @@ def test_the_matrix_is_not_read(h5ad):
     assert fingerprint(path) == fingerprint(h5ad())
 
 
+def table_of(*names):
+    def change(root):
+        del root["obsm/spatial"]
+        place = root["obsm"].create_group("spatial")
+        place.attrs.update({"encoding-type": "dataframe", "column-order": names, "_index": "_index"})
+        for name in names:
+            numbers(place, name, np.arange(6) * (10.0 if name.lower() == "x" else 7.0))
+
+    return change
+
+
+def test_positions_in_a_table_of_obsm_are_read_by_the_names_of_its_columns(h5ad):
+    check(read_cells(h5ad(table_of("Y", "x")), UM))
+    with pytest.raises(InputError, match=r"a table of the columns x and y \('spatial': dataframe\)"):
+        read_cells(h5ad(table_of("a", "b")), UM)
+
+
+def test_an_unknown_compression_is_named_with_the_array(h5ad):
+    """As zstd without its plugin, filter 32015."""
+
+    def change(root):
+        del root["obsm/spatial"]
+        stored = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        stored.set_chunk((6, 2))
+        stored.set_filter(32015, h5py.h5z.FLAG_OPTIONAL)
+        space = h5py.h5s.create_simple((6, 2))
+        h5py.h5d.create(root["obsm"].id, b"spatial", h5py.h5t.NATIVE_DOUBLE, space, stored)
+        root["obsm/spatial"].id.write_direct_chunk((0, 0), b"junk", 0)
+
+    said = r"a\.h5ad: 'obsm/spatial' is compressed by filter 32015, .* write the file with compression='gzip'"
+    with pytest.raises(InputError, match=said):
+        read_cells(h5ad(change), UM)
+
+
 def test_the_hash_is_of_what_describes_cells(h5ad):
     before = fingerprint(h5ad())
 

@@ -2,6 +2,7 @@
 
 import gzip
 import tracemalloc
+import zipfile
 
 import pytest
 
@@ -50,6 +51,32 @@ def test_windows_text_is_read_and_said(tmp_path):
     data = "x,y,type\n1,2,Zellstück\n".encode("cp1252")
     assert cells(tmp_path, data) == [(1, 2, "Zellstück")]
     assert "read as Windows-1252, for line 2" in read_cells(tmp_path / "cells.csv").recognized()
+
+
+def archive(path, **files):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, text in files.items():
+            made.writestr(name.replace("__", "."), text)
+    return path
+
+
+def test_one_text_in_a_zip_archive_is_read(tmp_path):
+    text = "x,y,type\n" + ROWS
+    plain = tmp_path / "plain.csv"
+    plain.write_text(text)
+    found = read_cells(archive(tmp_path / "a.csv.zip", cells__csv=text), TableOptions(unit="um"))
+    assert (found.positions == read_cells(plain, TableOptions(unit="um")).positions).all()
+    for name, files, message in (
+        (
+            "two.zip",
+            {"a__csv": text, "b__csv": text},
+            r"is expected, and it has 2 files \('a.csv",
+        ),
+        ("sheet.csv", {"[Content_Types]__xml": "", "b__xml": ""}, "a spreadsheet; save the sheet as CSV"),
+        ("bomb.zip", {"a__csv": "x,y,type\n" + "1,2,tumor\n" * 2_000_000}, "unpacks to over"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_cells(archive(tmp_path / name, **files))
 
 
 def test_gzip_is_known_by_its_bytes(tmp_path):
