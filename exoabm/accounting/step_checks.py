@@ -23,6 +23,10 @@ SINGLE = "x", "y", "z"
 """Real-valued columns of vesicles that a step changes."""
 
 
+ROUNDING = 1e-9
+"""Share of an amount in a cell by which an added behavior may remove more than there is."""
+
+
 def check_complete(state: State) -> None:
     """Refuse a state whose step was interrupted: some of its stages, records or agents have not acted.
 
@@ -80,23 +84,34 @@ def check_finite(state: State, time: float, *, wholly: bool = False) -> None:
             _look(state, where, array, time, counts)
 
 
-def check_amounts(state: State, behavior: str) -> None:
-    """Stop the run where a behavior that was added left less than nothing in a cell.
+@contextlib.contextmanager
+def amounts_checked(state: State, behavior: str) -> Iterator[None]:
+    """For the action of an added behavior: stop the run where it leaves less than nothing in a cell.
+
+    An amount below 0 by at most `ROUNDING` of what it was before is set to 0.
 
     Raises
     ------
     NumericalError
         Naming the behavior, the cell, the quantity, its value and the time.
     """
-    cells = state.cells
-    for where, array in (("cargo", cells.cargo), ("waste", cells.waste), ("mvb", cells.mvb)):
-        below = array < 0
+    before = {where: array.copy() for where, array in _amounts(state)}
+    yield
+    for where, array in _amounts(state):
+        below = array < -ROUNDING * before[where]
         if below.any():
             place = tuple(int(i) for i in np.argwhere(below)[0])
             raise NumericalError(
                 f"the behavior {behavior!r} made {_named(state, where, place)} {array[place]:.6g} in the "
                 f"step that begins at {state.time / 3600:.6g} h; amounts are 0 or more"
             )
+        np.maximum(array, 0.0, out=array)
+
+
+def _amounts(state: State) -> Iterator[tuple[str, np.ndarray]]:
+    yield "cargo", state.cells.cargo
+    yield "waste", state.cells.waste
+    yield "mvb", state.cells.mvb
 
 
 def _had(state: State) -> np.ndarray:

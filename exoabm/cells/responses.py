@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from exoabm.accounting.step_checks import check_amounts
+from exoabm.accounting.step_checks import amounts_checked
 from exoabm.cell_type import SecretionMode
 from exoabm.cells.behaviors import known
 from exoabm.cells.cargo_pools import receive_cargo
@@ -96,8 +96,8 @@ def respond(state: State, uptake: Uptake, dt: float) -> None:
     receive_cargo(state, uptake)
     for behavior in known().values():
         if behavior.act is not None and behavior.name in state.behaviors:
-            behavior.act(state, state.behavior(behavior.name), dt)
-            check_amounts(state, behavior.name)
+            with amounts_checked(state, behavior.name):
+                behavior.act(state, state.behavior(behavior.name), dt)
     if state.responses:
         apply_responses(state, state.time + dt)
 

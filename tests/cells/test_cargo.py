@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 
 import numpy as np
@@ -11,7 +12,7 @@ from small_scenarios import cells_of, released, world
 
 from exoabm.cells import behaviors
 from exoabm.cells.behaviors import Behavior
-from exoabm.errors import InputError
+from exoabm.errors import InputError, NumericalError
 from exoabm.parameters.catalog import Parameter
 
 PAIR = """
@@ -279,6 +280,26 @@ def test_a_package_adds_a_behavior(glowing) -> None:
         assert model.state.behaviors == ("glow",)
         glow = model.state.cells.cargo[:, 1] - delivered
         assert glow == pytest.approx([0, 0, *[expected] * 3], rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("excess", [1e-12, 1e-6])
+def test_an_added_behavior_may_remove_all_but_for_rounding(glowing, monkeypatch, excess: float) -> None:
+    """0.3 - 0.1 - 0.2 is below 0; a tolerance relative to the amount leaves 0."""
+
+    def dim(state, value, dt: float) -> None:
+        state.cells.cargo[:, 1] *= -excess
+
+    monkeypatch.setattr(EntryPoint, "load", lambda self: replace(LIGHT, act=dim))
+    behaviors._of_packages.cache_clear()
+    text = PAIR.format(copies=1, cargo='half_life = "inf"') + 'behavior = { glow = "6 / h" }\n'
+    model = world(text, size=100)
+    model.state.cells.cargo[:, 1] = 0.3
+    if excess > 1e-9:
+        with pytest.raises(NumericalError, match=r"'glow' made the copies of .* amounts are 0 or"):
+            model.step()
+    else:
+        model.step()
+        assert (model.state.cells.cargo[:, 1] == 0).all()
 
 
 def test_an_added_behavior_that_is_none_is_named(glowing) -> None:
