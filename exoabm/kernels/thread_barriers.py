@@ -1,7 +1,7 @@
-"""Threads that go through numbered phases together: none begins one before all have done the one before.
+"""Threads that execute numbered phases together: none begins one before all have completed the one before.
 
-They wait within the kernel, as a phase takes less time than Python needs to wake a thread. One that has
-waited for long returns to Python, where others can run and signals are answered, and then waits again.
+They wait within the kernel, as a phase takes less time than Python needs to wake a thread. After `MOST_READS`
+reads a waiting thread returns to Python, where others can run and signals are handled, and then waits again.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LOOKS = 1 << 17
-"""At the progress of another thread before a return to Python, about 0.3 ms; a return costs 0.1 ms."""
+MOST_READS = 1 << 17
+"""Reads of the progress of another thread before a return to Python: about 0.3 ms; a return takes 0.1 ms."""
 _LINE = 8
 """Numbers in a cache line; each thread writes to one of its own."""
 _BYTES = 8
@@ -36,7 +36,7 @@ def _place(context: Any, builder: Any, array: Any, given: Any, index: Any) -> An
 
 @intrinsic
 def _load(typing: Any, array: Any, index: Any) -> Any:
-    """``array[index]`` with what its thread wrote before."""
+    """Atomic load of ``array[index]`` with acquire order: what was written before its store is visible."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         place = _place(context, builder, signature.args[0], values[0], values[1])
@@ -47,7 +47,7 @@ def _load(typing: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def _store(typing: Any, array: Any, index: Any, value: Any) -> Any:
-    """``array[index] = value`` after all that this thread has written."""
+    """Atomic store of ``array[index] = value`` with release order: after earlier writes of this thread."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         place = _place(context, builder, signature.args[0], values[0], values[1])
@@ -59,29 +59,29 @@ def _store(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def may_begin(progress, phase):
-    """Whether all threads have done the phases before; waits for them, though not for long."""
+    """Whether all threads have completed the phases before this one, after at most `MOST_READS` reads."""
     for place in range(0, progress.size, _LINE):
-        looks = 0
+        reads = 0
         while _load(progress, place) < phase:
-            looks += 1
-            if looks == LOOKS:
+            reads += 1
+            if reads == MOST_READS:
                 return False
     return True
 
 
 @njit(cache=True, nogil=True)
 def note_done(progress, thread, phase):
-    """A thread has done a phase."""
+    """Record that a thread has completed a phase."""
     _store(progress, thread * _LINE, phase + 1)
 
 
 def run_in_phases(
     work: Callable[[int, NDArray[np.int64], int, int], int], threads: int, phases: int, at_once: int
 ) -> None:
-    """Do ``work(thread, progress, first, last)``, which returns the first phase not done, until all are done.
+    """Call ``work(thread, progress, first, last)`` until all phases are done; it returns the next.
 
-    A thread is given ``at_once`` phases at most. It asks `may_begin` before and tells `note_done` after each.
-    An exception in one thread ends all.
+    A call covers at most ``at_once`` phases, with `may_begin` before and `note_done` after each of them. An
+    exception in one thread ends all.
     """
     progress = np.zeros(threads * _LINE, np.int64)
 

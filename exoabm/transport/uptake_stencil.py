@@ -113,7 +113,7 @@ def solve_stencil(
     dim : int
         3, or 2 for a slab that the cell spans as a disc.
     radius : float
-        a, um; at most ``MAX_RADIUS`` voxels.
+        a, um; at most ``MAX_RADIUS`` voxels, which is checked where a scenario is built.
     uptake_rate : float
         k_a, um^3/s; 0 for no uptake, infinite for a perfect absorber.
     diffusivity : float
@@ -135,10 +135,10 @@ def solve_stencil(
     Raises
     ------
     InputError
-        An argument is out of range, or the lattice is too fine for the cell.
+        An argument is out of range.
     """
     conduct = transmissibility(dim, diffusivity, voxel, thickness)
-    _check(radius, uptake_rate, voxel)
+    _check(radius, uptake_rate)
     lattice, surface = lattice_around(dim, radius / voxel), continuum_potential(dim, radius / voxel)
     membrane = conduct / uptake_rate if uptake_rate > 0 else np.inf
     slowest = membrane * (1.0 if ball_of is None else ball_of / diffusivity)
@@ -157,16 +157,11 @@ def solve_stencil(
     )
 
 
-def _check(radius: float, uptake_rate: float, voxel: float) -> None:
+def _check(radius: float, uptake_rate: float) -> None:
     if not (0 < radius < np.inf):
         raise InputError(f"cell radius = {radius} um: must be positive and finite")
     if not uptake_rate >= 0:
         raise InputError(f"uptake rate = {uptake_rate} um^3/s: must not be negative")
-    if radius > MAX_RADIUS * voxel:
-        raise InputError(
-            f"voxel = {voxel} um: too fine for a cell of radius {radius} um; "
-            f"use at least {radius / MAX_RADIUS:.3g} um"
-        )
 
 
 def _solve_uptake(
