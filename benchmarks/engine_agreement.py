@@ -22,6 +22,7 @@ import numpy as np
 
 from exoabm.benchmarks.timing import Report
 from exoabm.model import ExosomeModel
+from exoabm.output.durable_files import atomic_file
 from exoabm.plot.palette import COOL, INK, MUTED, PAPER, RULE, WARM, rgb, to_hex
 from exoabm.random_streams import Streams
 from exoabm.scenario.loader import load
@@ -299,8 +300,11 @@ def draw_agreement(found: list[Comparison], path: Path) -> None:
     ------
     OSError
         If the file cannot be written.
+    InputError
+        If it would lie inside finished results.
     """
-    build_figure(found).savefig(path)
+    with atomic_file(path) as partial:
+        build_figure(found).savefig(partial, format=path.suffix[1:])
 
 
 def build_figure(found: list[Comparison]) -> Figure:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from exoabm.benchmarks.timing import Report
 from exoabm.errors import InputError
-from exoabm.output.durable_files import write_whole
+from exoabm.output.durable_files import atomic_file, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -410,4 +410,5 @@ def _draw(runs: list[dict[str, Any]], path: Path) -> None:
         axes.xaxis.label.set_color(INK)
         axes.yaxis.label.set_color(INK)
     time_.legend(frameon=False, fontsize=8)
-    figure.savefig(path)
+    with atomic_file(path) as partial:
+        figure.savefig(partial, format=path.suffix[1:])

@@ -146,6 +146,8 @@ def export_tables(
     tables = {path: to / (path.stem + suffix) for path in parts if path.suffix == ".parquet"}
     long, unmade = _long_tables(source, partial)
     faults += unmade
+    if not tables and not long and not faults:
+        raise InputError(f"{source} contains no tables to export")
     copies = {path: to / path.name for path in parts if path not in tables}
     made = [to / (name + suffix) for name in long]
     written = [*tables.values(), *made, *([to / COLUMNS] if tables or made else []), *copies.values()]

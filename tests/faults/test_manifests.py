@@ -8,6 +8,8 @@ import pytest
 
 import exoabm as xo
 from exoabm.batch.execution.row_journal import verify
+from exoabm.errors import InputError
+from exoabm.export.export import export
 from exoabm.manifest import MANIFEST, inside
 
 SMALL = {"domain.voxel": "40 um", "clock.step": "10 min", "transport.engine": "vesicles"}
@@ -109,9 +111,11 @@ def test_an_analysis_goes_on_in_its_folder_and_in_no_other(tmp_path: Path, make)
     before = (tmp_path / "out" / MANIFEST).read_bytes()
     make(tmp_path / "out")
     assert (tmp_path / "out" / MANIFEST).read_bytes() == before
+    with pytest.raises(InputError, match="contains no tables to export"):
+        export(tmp_path / "out", tmp_path / "tables")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(xo.InputError, match=r"mine holds 'thesis.txt'"):
+    with pytest.raises(InputError, match=r"mine holds 'thesis.txt'"):
         make(tmp_path / "mine")
-    with pytest.raises(xo.InputError, match="lies inside"):
+    with pytest.raises(InputError, match="lies inside"):
         make(tmp_path / "out" / "again")
