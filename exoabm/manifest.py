@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -53,6 +54,22 @@ def seal(folder: Path) -> None:
 def unseal(folder: Path) -> None:
     """Remove the manifest of results that are continued: they are finished again when they are sealed."""
     (folder / MANIFEST).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def unsealed(folder: Path) -> Iterator[None]:
+    """Results of which some are written again and then sealed; on an error the manifest is put back."""
+    aside = folder / f".{MANIFEST}.replaced"
+    aside.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        (folder / MANIFEST).replace(aside)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            aside.replace(folder / MANIFEST)
+        raise
+    aside.unlink(missing_ok=True)
 
 
 def sealed_inside(names: Iterable[str]) -> list[str]:

@@ -243,7 +243,8 @@ def test_a_fit_is_written_whole(tmp_path) -> None:
     loaded = load("two_cells", SETTINGS)
     found = fitted(synthetic(), vary=(f"{RATE}=10 / h:100 / h",), settings=SETTINGS | {LIFE: "4.2 h"})
     write_fit(found, loaded, tmp_path / "a")
-    assert {p.name for p in (tmp_path / "a").iterdir()} == {"fit.json", "fit.png", "fitted.toml"}
+    names = {path.name for path in (tmp_path / "a").iterdir()}
+    assert names == {"fit.json", "fit.png", "fitted.toml", "manifest.json"}
     assert float(load(tmp_path / "a" / "fitted.toml").scenario.cell_type[0].release_rate) == pytest.approx(
         47 / 3600, rel=1e-4
     )

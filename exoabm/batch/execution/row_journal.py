@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from exoabm.batch.execution.plan import PLAN, Plan
 from exoabm.batch.execution.row_execution import ROWS, RUNS, SHARDS, chunk_path, read_chunk
 from exoabm.errors import InputError
-from exoabm.manifest import MANIFEST, Fault, faults, inside, listed, sealed_inside, unseal
+from exoabm.manifest import MANIFEST, Fault, faults, inside, listed, sealed_inside, unsealed
 from exoabm.manifest import write as write_manifest
 from exoabm.output.folder_locks import LOCK
 from exoabm.output.run_folder import MADE as MADE_BY_A_RUN
@@ -251,10 +251,10 @@ def verify(folder: Path) -> list[Fault]:
 
 @contextmanager
 def sealing(folder: Path) -> Iterator[None]:
-    """Write reports of a finished batch; its manifest, which had those before, is written at the end."""
-    unseal(folder)
-    yield
-    seal_batch(folder)
+    """Write the reports of a finished batch, and then its manifest."""
+    with unsealed(folder):
+        yield
+        seal_batch(folder)
 
 
 def seal_batch(folder: Path) -> None:
