@@ -311,6 +311,25 @@ def front(model: ExosomeModel) -> dict[str, float]:
 
 
 @pytest.mark.slow
+def test_the_doses_per_batch_that_production_quotes_are_means_of_20_batches() -> None:
+    chains = {
+        "ultracentrifugation": '["ultracentrifugation"]',
+        "tangential flow, then chromatography": '["tangential_flow", "chromatography"]',
+        "tangential flow, which retains most": '["tangential_flow"]',
+    }
+    page = text(PAGES["production"])
+    for process, chain in chains.items():
+        printed = re.search(rf"\| {process} \| ([\d.]+)(?: \(seed 1: ([\d.]+)\))? \|", page)
+        assert printed, process
+        doses = []
+        for seed in range(1, 21):
+            model = ExosomeModel("production", seed=seed, overrides={"manufacturing.chain": chain})
+            model.run()
+            doses.append(measure(model.state)["batch_doses"])
+        found = {"mean": float(np.mean(doses)), "seed 1": doses[0]}
+        assert not misprinted({"mean": printed[1], "seed 1": printed[2] or f"{doses[0]:.2f}"}, found)
+
+
 def test_the_front_of_disease_progression_is_where_the_page_says() -> None:
     """At half of the run and at its end."""
     page = " ".join(text(PAGES["disease_progression"]).split())
