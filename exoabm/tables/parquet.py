@@ -106,7 +106,7 @@ class _GroupWriter:
 
     def _take(self, rows: int) -> pa.Table:
         waiting = pa.concat_tables(self._waiting)
-        self._waiting = [waiting[rows:]]
+        self._waiting = [_copied(waiting[rows:])]
         self._written += rows
         return waiting[:rows]
 
@@ -115,6 +115,12 @@ class _GroupWriter:
             group = groups[start : start + self._size].unify_dictionaries().combine_chunks()
             self._writer.write_table(group, self._size)
         pa.default_memory_pool().release_unused()  # of this thread, which others cannot use
+
+
+def _copied(table: pa.Table) -> pa.Table:
+    """The rows of a table in memory of their own; a part of a larger one keeps all of its memory in use."""
+    batches = [batch.take(pa.array(np.arange(len(batch)))) for batch in table.to_batches()]
+    return pa.Table.from_batches(batches, table.schema)
 
 
 class TableWriter:

@@ -22,8 +22,9 @@ from exoabm.output.cell_tables import CellWriter
 from exoabm.output.concentration_fields import FieldWriter
 from exoabm.output.expected_events import EventWriter
 from exoabm.state import RESERVOIR
-from exoabm.tables.parquet import TableWriter
+from exoabm.tables.parquet import ROWS_PER_GROUP, TableWriter, _GroupWriter
 
+WORDS = pa.dictionary(pa.int32(), pa.string())
 HOURS = 2.0
 COMMON = {
     "record.cells": "30 min",
@@ -225,6 +226,25 @@ def test_a_table_grows_by_tables_and_may_stay_empty(tmp_path) -> None:
         writer.append(pa.table({"n": list(range(start, start + 3))}))
     writer.close()
     assert pq.read_table(tmp_path / "a.parquet")["n"].to_pylist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_rows_that_wait_for_a_full_group_keep_no_written_ones_in_memory(tmp_path) -> None:
+    """Parts of a table share its memory: a record of many groups remained until the next record."""
+    writer = _GroupWriter(tmp_path / "a.parquet", pa.schema({"n": pa.int64(), "word": WORDS}))
+    numbers = np.arange(3 * ROWS_PER_GROUP + 100)
+    words = pa.DictionaryArray.from_arrays(pa.array(numbers % 2, pa.int32()), ["a", "b"])
+    writer.append(pa.table({"n": numbers, "word": words}))
+    (waiting,) = writer._waiting
+    assert len(waiting) == 100
+    assert waiting.get_total_buffer_size() < 10_000
+    writer.append(pa.table({"n": numbers, "word": words}))
+    writer.close()
+    found = pq.ParquetFile(tmp_path / "a.parquet")
+    sizes = [found.metadata.row_group(i).num_rows for i in range(found.num_row_groups)]
+    assert sizes == [ROWS_PER_GROUP] * 6 + [200]
+    table = found.read()
+    assert table["n"].to_pylist() == [*numbers.tolist()] * 2
+    assert table["word"].to_pylist() == [*words.to_pylist()] * 2
 
 
 @pytest.mark.parametrize("writer", [CellWriter, EventWriter, FieldWriter])
