@@ -293,7 +293,6 @@ def _process(scenario: Scenario, table: Any, streams: Streams) -> Process:
     return record_of(
         Process,
         table,
-        harvest_time=float(scenario.clock.duration),
         protein_rate=float(table.protein_per_cell),
         steps=steps,
     )

@@ -37,7 +37,6 @@ class Process:
     """
 
     cells: float
-    harvest_time: float
     protein_rate: float
     steps: tuple[SeparationStep, ...]
     storage_time: float
@@ -58,39 +57,45 @@ class Process:
         """Share of the vesicles of the medium left after separation and storage."""
         return self.recovery * float((1.0 - self.storage_loss) ** (self.storage_time / STORED))
 
-    def batch(self, released_per_cell: float) -> Batch:
-        """One harvest at ``released_per_cell`` vesicles per cell in the medium."""
+    def batch(self, released_per_cell: float, harvest_time: float) -> Batch:
+        """A harvest of medium that was conditioned for ``harvest_time`` s, with so many vesicles per cell."""
         medium = self.cells * released_per_cell
-        protein = self.cells * self.protein_rate * self.harvest_time
+        protein = self.cells * self.protein_rate * harvest_time
         protein *= math.prod(1.0 - step.removal for step in self.steps)
         separated = medium * self.recovery
         stored = medium * self.kept
         hands_on = sum(step.duration for step in self.steps)
         expansion = self.expansion_time(self.cells)
+        days = (expansion + harvest_time + hands_on) / (24 * HOUR)
         cost = self.expansion_cost * self.cells / 1e8 + self.labor_cost * hands_on
         return Batch(
             medium=medium,
             after_each_step=tuple(accumulate((step.recovery for step in self.steps), mul, initial=1.0)),
             separated=separated,
             stored=stored,
-            purity=separated / protein if protein > 0 else math.inf,
+            purity=_quotient(separated, protein),
             doses=stored / self.dose,
-            cost_per_dose=cost * self.dose / stored if stored > 0 else math.inf,
-            doses_per_day=stored / self.dose / ((expansion + self.harvest_time + hands_on) / (24 * HOUR)),
+            doses_per_cost=_quotient(stored / self.dose, cost),
+            doses_per_day=_quotient(stored / self.dose, days),
         )
 
     def expansion_time(self, cells: float) -> float:
         """t = t_d log2(N / N_seed): time in s to grow from the seed to a number of cells."""
         return self.doubling_time * max(math.log2(cells / self.seed_cells), 0.0)
 
-    def cell_doses_per_day(self, dose: float) -> float:
+    def cell_doses_per_day(self, dose: float, harvest_time: float) -> float:
         """Doses of cells per day from the same culture, with the cells as the product."""
-        days = (self.expansion_time(self.cells) + self.harvest_time) / (24 * HOUR)
-        return self.cells / dose / days if days > 0 else math.inf
+        days = (self.expansion_time(self.cells) + harvest_time) / (24 * HOUR)
+        return _quotient(self.cells / dose, days)
 
-    def cell_cost_per_dose(self, dose: float) -> float:
-        """Cost of a dose of cells, relative to 1e8 cells made by expansion."""
-        return self.expansion_cost * dose / 1e8
+    def cell_doses_per_cost(self, dose: float) -> float:
+        """Doses of cells per cost, the cost of 1e8 cells made by expansion."""
+        return _quotient(1.0, self.expansion_cost * dose / 1e8)
+
+
+def _quotient(amount: float, of: float) -> float:
+    """Infinite where it is of nothing."""
+    return amount / of if of > 0 else math.inf
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,7 @@ class Batch:
     """One harvest: vesicles in the medium, after the chain, after storage; purity in vesicles per ug.
 
     ``after_each_step`` are the shares of the medium's vesicles left before the first and after each step.
+    ``purity`` is infinite without free protein, and so is what is per cost or day without any.
     """
 
     medium: float
@@ -106,5 +112,5 @@ class Batch:
     stored: float
     purity: float
     doses: float
-    cost_per_dose: float
+    doses_per_cost: float
     doses_per_day: float

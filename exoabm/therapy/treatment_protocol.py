@@ -352,21 +352,26 @@ def _readouts_of_dose(record: DoseState, dose: Dose) -> Iterator[tuple[Treatment
 
 
 def _readouts_of_batch(state: State, process: Process, cell_dose: float) -> dict[str, float]:
-    """Readouts of a harvest at this time, from the vesicles of donors in the medium per donor cell."""
+    """Readouts of a harvest at this time, from the vesicles of donors in the medium per donor cell.
+
+    Undefined ones, such as the purity where there is no free protein, are omitted.
+    """
     donors = int((state.labels.of_cell >= 0).sum())
     of_donors = [name not in OUTSIDE for name in state.labels.names]
-    batch = process.batch(float(state.balance["free"][:, of_donors].sum()) / donors if donors else 0.0)
-    return {
+    free = float(state.balance["free"][:, of_donors].sum())
+    batch = process.batch(free / donors if donors else 0.0, state.time)
+    found = {
         "batch_medium": batch.medium,
         "batch_stored": batch.stored,
         "batch_recovered_share": batch.after_each_step[-1],
-        "batch_purity_per_ug": batch.purity if np.isfinite(batch.purity) else 0.0,
+        "batch_purity_per_ug": batch.purity,
         "batch_doses": batch.doses,
         "batch_doses_per_day": batch.doses_per_day,
-        "batch_doses_per_cost": 1.0 / batch.cost_per_dose if batch.cost_per_dose > 0 else 0.0,
-        "cell_doses_per_day": process.cell_doses_per_day(cell_dose),
-        "cell_doses_per_cost": 1.0 / process.cell_cost_per_dose(cell_dose),
+        "batch_doses_per_cost": batch.doses_per_cost,
+        "cell_doses_per_day": process.cell_doses_per_day(cell_dose, state.time),
+        "cell_doses_per_cost": process.cell_doses_per_cost(cell_dose),
     }
+    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def _emissions(state: State, dose: Dose, kind: int, amount: float, stream: int) -> Emissions:

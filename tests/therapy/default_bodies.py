@@ -107,7 +107,6 @@ def process(*names: str, **changes: float) -> Process:
     """A process with these steps at the defaults."""
     base = Process(
         cells=value("producer_cells"),
-        harvest_time=value("harvest_time"),
         protein_rate=value("protein_per_cell"),
         steps=tuple(step(name) for name in names),
         storage_time=value("storage_time"),

@@ -50,34 +50,34 @@ def test_cells_for_a_dose(step: str, cells: float) -> None:
 
 
 def test_a_batch_is_what_its_steps_leave() -> None:
-    made = process("tangential_flow", "chromatography").batch(2880.0)
+    made = process("tangential_flow", "chromatography").batch(2880.0, 48 * HOUR)
     assert made.medium == 2880e8
     assert made.after_each_step == pytest.approx((1.0, 0.8, 0.48))
     assert made.separated == pytest.approx(0.48 * made.medium)
     assert made.stored == pytest.approx(0.49 * made.separated)
     assert made.doses == pytest.approx(made.stored / 1e11)
-    crude = process("tangential_flow").batch(2880.0)
+    crude = process("tangential_flow").batch(2880.0, 48 * HOUR)
     assert made.purity > crude.purity
-    fresh = process("tangential_flow", storage_time=0.0).batch(2880.0)
+    fresh = process("tangential_flow", storage_time=0.0).batch(2880.0, 48 * HOUR)
     assert fresh.stored == fresh.separated
-    day = process("tangential_flow", storage_time=24 * HOUR).batch(2880.0)
+    day = process("tangential_flow", storage_time=24 * HOUR).batch(2880.0, 48 * HOUR)
     assert day.stored == pytest.approx(math.sqrt(0.49) * day.separated)
 
 
 def test_the_same_culture_gives_cells_after_growth_and_harvest_and_vesicles_after_the_chain_too() -> None:
     """From 2e6 to 1.28e8 cells in six doublings; each time counts, and none of them twice."""
-    times = {"doubling_time": 20 * HOUR, "harvest_time": 30 * HOUR}
-    made = process("ultracentrifugation", "chromatography", cells=1.28e8, seed_cells=2e6, dose=1e9, **times)
+    culture = {"doubling_time": 20 * HOUR, "cells": 1.28e8, "seed_cells": 2e6}
+    made = process("ultracentrifugation", "chromatography", dose=1e9, **culture)
     chain = sum(step.duration for step in made.steps)
     assert made.expansion_time(1.28e8) == pytest.approx(120 * HOUR)
     assert made.expansion_time(1e6) == 0
-    assert made.cell_doses_per_day(4e6) == pytest.approx(32 / (150 / 24))
-    batch = made.batch(2880.0)
+    assert made.cell_doses_per_day(4e6, 30 * HOUR) == pytest.approx(32 / (150 / 24))
+    batch = made.batch(2880.0, 30 * HOUR)
     assert batch.doses_per_day == pytest.approx(batch.stored / 1e9 / ((150 * HOUR + chain) / (24 * HOUR)))
     cost = made.expansion_cost * 1.28 + made.labor_cost * chain
-    assert batch.cost_per_dose == pytest.approx(cost * 1e9 / batch.stored)
-    assert made.cell_cost_per_dose(3e6) == pytest.approx(0.03 * made.expansion_cost)
-    assert math.isinf(replace(made, seed_cells=1.28e8, harvest_time=0.0).cell_doses_per_day(1.0))
+    assert batch.doses_per_cost == pytest.approx(batch.stored / (cost * 1e9))
+    assert made.cell_doses_per_cost(3e6) == pytest.approx(1 / (0.03 * made.expansion_cost))
+    assert math.isinf(replace(made, seed_cells=1.28e8).cell_doses_per_day(1.0, 0.0))
 
 
 def course(immune: Immunity, masses: dict[int, float], hours: int = 480) -> np.ndarray:
