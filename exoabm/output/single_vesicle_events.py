@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,13 +13,12 @@ from exoabm.kernels.row_groups import gather, order_by_key
 from exoabm.output.recorder import part
 from exoabm.state import Resolution
 from exoabm.tables.declarations import TABLES, Event
-from exoabm.tables.parquet import TableObserver, packing
+from exoabm.tables.parquet import GroupThread, TableObserver, packing
 from exoabm.tables.schema import arrow, senders, words
 from exoabm.vesicle import cargo_names, vesicle_ids, vesicle_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from concurrent.futures import Future
     from pathlib import Path
 
     from exoabm.state import State
@@ -40,8 +38,8 @@ class VesicleEventWriter(TableObserver):
     many of its kind its donor had sent before. Row groups follow each other step by step; within each, rows
     are by vesicle, and those of a vesicle in time.
 
-    A row group is made and written by a thread while the next steps run; one waits at most, and an error of
-    the thread is raised by the next one, by a snapshot or by close. A snapshot holds the rows that wait, so
+    A row group is made and written by a thread while the next steps run; see ``GroupThread``. One waits at
+    most. A snapshot holds the rows that wait, so
     that the groups are the same for any checkpoints. Room for two groups, and for the columns of the table,
     is used again for all of them.
 
@@ -69,8 +67,7 @@ class VesicleEventWriter(TableObserver):
         self._other: _Group | None = None
         """Written by the thread while it is busy, and then empty."""
         self._room: dict[str, np.ndarray] = {}
-        self._thread: ThreadPoolExecutor | None = None
-        self._busy: Future[None] | None = None
+        self._thread = GroupThread("events")
 
     def record(self, state: State) -> None:
         """Keep the rows of this step; none at the start, which gives tables without rows their columns."""
@@ -93,20 +90,14 @@ class VesicleEventWriter(TableObserver):
         while first < rows:
             first = self._waiting.add(happened, first)
             if self._waiting.used == GROUP:
-                self._wait()
+                self._thread.wait()
                 full, self._waiting = self._waiting, self._other or _Group(happened)
                 self._other = full
-                self._start_storing(full)
-
-    def _start_storing(self, group: _Group) -> None:
-        """Have a group written by the thread, whose allocator has the room of the groups before."""
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "events")
-        self._busy = self._thread.submit(self._store, group, self._names)
+                self._thread.start(self._store, full, self._names)
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """See ``TableWriter``; waits for the thread."""
-        self._wait()
+        self._thread.wait()
         found = super().snapshot() | {f"names/{name}": a for name, a in self._names._asdict().items()}
         waiting = {} if self._waiting is None else self._waiting.rows()
         return found | {f"waiting/{name}": column.copy() for name, column in waiting.items()}
@@ -119,24 +110,15 @@ class VesicleEventWriter(TableObserver):
             self._keep(waiting)  # more than a group may have waited in a run of an earlier build
 
     def close(self) -> None:
-        """Finish the files."""
+        """Finish the files, unless a group is lost."""
         try:
-            self._wait()
-            if self._waiting is not None:
-                self._start_storing(self._waiting)
-                self._wait()
+            if self._waiting is not None:  # by the thread, whose allocator has the room of the groups before
+                self._thread.start(self._store, self._waiting, self._names)
+            self._thread.end()
         finally:
             self._waiting = self._other = None
             self._room.clear()
-            if self._thread is not None:
-                self._thread.shutdown()
-            super().close()
-
-    def _wait(self) -> None:
-        """Wait for the thread; raises its error."""
-        busy, self._busy = self._busy, None
-        if busy is not None:
-            busy.result()
+        super().close()
 
     def _store(self, group: _Group, names: Names) -> None:
         """Write a row group, by vesicle, and empty it."""

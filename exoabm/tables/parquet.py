@@ -17,7 +17,7 @@ from exoabm.tables.declarations import REAL, WHOLE, WORD
 from exoabm.tables.schema import build
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from exoabm.tables.declarations import Table
@@ -55,11 +55,41 @@ class _Writer(pq.ParquetWriter):  # type: ignore[misc]
             super().__del__()
 
 
+class GroupThread:
+    """A thread that encodes and writes row groups, one after the other, while the run goes on.
+
+    Its first error is raised by every later call, so that no file that lacks a group is completed.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._pool: ThreadPoolExecutor | None = None
+        self._last: Future[None] | None = None
+
+    def start(self, work: Callable[..., None], *given: Any) -> None:
+        """Have work done when that before is."""
+        self.wait()
+        self._pool = self._pool or ThreadPoolExecutor(1, self._name)
+        self._last = self._pool.submit(work, *given)
+
+    def wait(self) -> None:
+        """Wait until all is done."""
+        if self._last is not None:
+            self._last.result()
+
+    def end(self) -> None:
+        """Wait, and end the thread."""
+        try:
+            self.wait()
+        finally:
+            if self._pool is not None:
+                self._pool.shutdown()
+
+
 class _GroupWriter:
     """A Parquet file whose row groups are all full but the last, however its rows come, or are as packed.
 
-    Full groups are encoded and written by a thread, one after the other, while the run goes on. An error of
-    the thread is raised when the next groups are full, or at the end.
+    Full groups are written by a thread; see `GroupThread`. Packed ones are written by the caller.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, packing: Mapping[str, Any] | None = None) -> None:
@@ -70,8 +100,7 @@ class _GroupWriter:
         self._writer = _Writer(path, schema, **(STORED if packing is None else packing))
         self._waiting: list[pa.Table] = []
         self._written = 0
-        self._thread: ThreadPoolExecutor | None = None
-        self._busy: Future[None] | None = None
+        self._thread = GroupThread("table")
 
     def append(self, table: pa.Table) -> None:
         """Append rows, and write every group that is full."""
@@ -82,27 +111,15 @@ class _GroupWriter:
             return
         self._waiting.append(table)
         if self.rows - self._written >= self._size:
-            self._wait()
-            self._thread = self._thread or ThreadPoolExecutor(1, "table")
-            groups = self._take((self.rows - self._written) // self._size * self._size)
-            self._busy = self._thread.submit(self._write, groups)
+            full = (self.rows - self._written) // self._size * self._size
+            self._thread.start(self._write, self._take(full))
 
     def close(self) -> None:
         """Write what waits, and the footer."""
-        try:
-            self._wait()
-        finally:
-            if self._thread is not None:
-                self._thread.shutdown()
-        if self._waiting:
-            self._write(self._take(self.rows - self._written))
+        if not self._packed and self.rows > self._written:
+            self._thread.start(self._write, self._take(self.rows - self._written))
+        self._thread.end()
         self._writer.close()
-
-    def _wait(self) -> None:
-        """Wait for the thread; raises its error."""
-        busy, self._busy = self._busy, None
-        if busy is not None:
-            busy.result()
 
     def _take(self, rows: int) -> pa.Table:
         waiting = pa.concat_tables(self._waiting)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import shutil
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -176,6 +178,32 @@ def test_an_error_of_the_thread_reaches_the_run(tmp_path: Path, monkeypatch: pyt
     model.observe(VesicleEventWriter(tmp_path))
     with pytest.raises(OSError, match="full"):
         model.run(hours=1)
+
+
+@pytest.mark.parametrize("group", [1, 1 << 19])
+def test_a_table_that_lost_a_group_is_never_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int
+) -> None:
+    """Neither a full group nor the last one; however often the writer is closed."""
+    monkeypatch.setattr(single_vesicle_events, "GROUP", group)
+    writer = VesicleEventWriter(tmp_path)
+    model = ExosomeModel("two_cells", seed=1, overrides=SINGLE)
+    model.observe(writer)
+    model.run(hours=0.1)
+    store, failures = VesicleEventWriter.append, [OSError(errno.ENOSPC, "full")]
+
+    def fails_once(*given: Any) -> None:
+        if failures:
+            raise failures.pop()
+        store(*given)
+
+    monkeypatch.setattr(VesicleEventWriter, "append", fails_once)
+    with contextlib.suppress(OSError):
+        model.run(hours=0.5)
+    for _ in range(2):
+        with pytest.raises(OSError, match="full"):
+            writer.close()
+    assert not (tmp_path / "events.parquet").exists()
 
 
 def test_a_change_of_rate_consumes_the_rest_of_what_was_drawn() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from exoabm.output.cell_tables import CellWriter
 from exoabm.output.concentration_fields import FieldWriter
 from exoabm.output.expected_events import EventWriter
 from exoabm.state import RESERVOIR
+from exoabm.tables import parquet
 from exoabm.tables.parquet import ROWS_PER_GROUP, TableWriter, _GroupWriter
 
 WORDS = pa.dictionary(pa.int32(), pa.string())
@@ -245,6 +247,30 @@ def test_rows_that_wait_for_a_full_group_keep_no_written_ones_in_memory(tmp_path
     table = found.read()
     assert table["n"].to_pylist() == [*numbers.tolist()] * 2
     assert table["word"].to_pylist() == [*words.to_pylist()] * 2
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_a_table_that_lost_a_group_is_never_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """Neither a full group nor the last one; however often the writer is closed."""
+    monkeypatch.setattr(parquet, "ROWS_PER_GROUP", 3)
+    writer, failures = TableWriter(tmp_path / "a.parquet"), [OSError(errno.ENOSPC, "full")]
+    write = pq.ParquetWriter.write_table
+
+    def fails_once(*given: Any) -> None:
+        if failures:
+            raise failures.pop()
+        write(*given)
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", fails_once)
+    writer.append(pa.table({"n": list(range(rows))}))
+    for _ in range(2):
+        with pytest.raises(OSError, match="full"):
+            writer.close()
+    with pytest.raises(OSError, match="full"):
+        writer.snapshot()
+    assert not (tmp_path / "a.parquet").exists()
 
 
 @pytest.mark.parametrize("writer", [CellWriter, EventWriter, FieldWriter])
