@@ -168,11 +168,12 @@ def exchange_linear(field, begin, end, slots, exchange):
 def _levels(old, new, levels, low, high, low_rise, high_rise, height, medium, slots, exchange, label, sums):
     """Sub-steps k < `levels` of the blocks low + k low_rise to high + k high_rise, of `height` rows each.
 
-    Level k writes `new` for even k and `old` for odd k.
+    Level k writes `new` for even k and `old` for odd k. Where all blocks stay in cache, one diffusion for all
+    is faster.
     """
     grid, value, r, decay, faces = medium
     taken, escaped = sums
-    rows = old.shape[0]
+    rows, cached = old.shape[0], levels == 1 and 2 * old.nbytes <= CACHED_BYTES
     for place in range(low - levels, high + 2 * levels):
         for k in range(levels):
             block = place - k
@@ -180,9 +181,11 @@ def _levels(old, new, levels, low, high, low_rise, high_rise, height, medium, sl
                 continue
             u, out = (old, new) if k % 2 == 0 else (new, old)
             begin, end = block * height, min(block * height + height, rows)
-            diffuse_rows(
-                out, u, begin, end, grid, side_of(value, label), r[label], decay[label], faces, escaped[k]
-            )  # fmt: skip
+            if block == low or not cached:
+                last = min(high * height, rows) if cached else end
+                diffuse_rows(
+                    out, u, begin, last, grid, side_of(value, label), r[label], decay[label], faces, escaped[k]
+                )  # fmt: skip
             taken[k, block] = exchange_linear(
                 out.reshape(-1), slots.row_ptr[begin], slots.row_ptr[end], slots, exchange
             )
