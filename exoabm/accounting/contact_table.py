@@ -1,6 +1,6 @@
 """Table of contacts between single cells: donor, recipient, counts of vesicles.
 
-Edges are kept for the whole run. An open edge takes about 130 bytes; edges to dead recipients, which do not
+Edges are kept for the whole run. An open edge takes about 90 bytes; edges to dead recipients, which do not
 change, are compressed to about 15 bytes each.
 """
 
@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from exoabm.kernels.row_groups import EMPTY, count_by_key, index_keys, order_by_key
 from exoabm.tables.declarations import COUNTED, Event
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 CONTACT_COUNTS = tuple(COUNTED.values())
 """Counts between two cells."""
@@ -85,23 +89,23 @@ class ContactTable:
         columns = zip(*parts, strict=True)
         keys, first, last, counts = (np.concatenate(c) if len(c) > 1 else c[0] for c in columns)
         order = order_by_key(keys)
-        named = {name: counts[order, i] for i, name in enumerate(self.columns)}
+        named = {name: counts[order, i].astype(np.int64) for i, name in enumerate(self.columns)}
         ends = {"first": first[order], "last": last[order]}
         keys = keys[order]
         return {"donor": keys & 0xFFFFFFFF, "recipient": keys >> 32, **named, **ends}
 
 
 class _OpenEdges:
-    """Open edges, in the order of their first event."""
+    """Open edges, in the order of their first event; counts are of 32 bits until one exceeds that."""
 
     def __init__(self, columns: int) -> None:
         self.used = 0
         self.due = SMALLEST
         self._make(columns, SMALLEST)
 
-    def _make(self, columns: int, room: int) -> None:
+    def _make(self, columns: int, room: int, dtype: DTypeLike = np.int32) -> None:
         self.keys = np.zeros(room, np.int64)
-        self.counts = np.zeros((room, columns), np.int64)
+        self.counts = np.zeros((room, columns), dtype)
         self.first, self.last = np.full(room, np.inf), np.full(room, -np.inf)
         self._make_slots(room)
 
@@ -131,20 +135,25 @@ class _OpenEdges:
                 self.slots,
                 self.keys,
                 self.counts,
+                np.iinfo(self.counts.dtype).max,
                 self.first,
                 self.last,
                 self.used,
             )
             done += count
-            if done < len(key):
+            if done < len(key) and self.used == len(self.keys):
                 self._grow(int(GROWTH * len(self.keys)))
+            elif done < len(key):
+                self.counts = self.counts.astype(np.int64)
 
     def _grow(self, room: int) -> None:
-        """More room, a column at a time, so that only one is held twice."""
+        """More room, a column at a time, so that only one is held twice; zeros take no memory before use."""
         for name, empty in (("counts", 0), ("keys", 0), ("first", np.inf), ("last", -np.inf)):
             held = getattr(self, name)
-            column = np.full((room, *held.shape[1:]), empty, held.dtype)
+            column = np.zeros((room, *held.shape[1:]), held.dtype)
             column[: self.used] = held[: self.used]
+            if empty:
+                column[self.used :] = empty
             setattr(self, name, column)
             del held, column
         self._make_slots(room)
@@ -161,7 +170,7 @@ class _OpenEdges:
     def _refill(self, rows: tuple[np.ndarray, ...], room: int) -> None:
         """Replace all rows, with a capacity of ``room`` rows (at least ``SMALLEST``)."""
         self.used = len(rows[0])
-        self._make(rows[3].shape[1], max(room, SMALLEST))
+        self._make(rows[3].shape[1], max(room, SMALLEST), rows[3].dtype)
         for column, part in zip(self._columns(), rows, strict=True):
             column[: self.used] = part
         index_keys(self.slots, self.keys, self.used)

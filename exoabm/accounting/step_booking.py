@@ -14,6 +14,7 @@ import numpy as np
 
 from exoabm.accounting.contact_table import MEMBRANE_COUNTS
 from exoabm.accounting.step_checks import check_finite, check_number
+from exoabm.kernels.row_groups import sum_over_rows
 from exoabm.tables.declarations import COUNTED, Event
 from exoabm.vesicle import NON_CELL_ID, Status
 
@@ -46,11 +47,11 @@ def book_flows(state: State, sources: Sources, result: TransportResult, uptake: 
 def _book_stocks(state: State, free: np.ndarray) -> None:
     """Set the vesicles in each place at the end of a step; ``free`` (K, L) are those in the medium."""
     balance, vesicles, of_dead = state.balance, state.trafficking, state.lineage.totals
-    np.add(free, np.add.reduce(vesicles.returning), out=balance["free"])
-    np.add.reduce(vesicles.bound, out=balance["bound"])
-    np.add.reduce(vesicles.endosomal, out=balance["endosomal"])
+    np.add(free, sum_over_rows(vesicles.returning), out=balance["free"])
+    balance["bound"][:] = sum_over_rows(vesicles.bound)
+    balance["endosomal"][:] = sum_over_rows(vesicles.endosomal)
     for place in ("lysosomal", "recycled", "delivered"):
-        np.add(np.add.reduce(getattr(vesicles, place)), of_dead[place], out=balance[place])
+        np.add(sum_over_rows(getattr(vesicles, place)), of_dead[place], out=balance[place])
     state.waste_balance.held = float(state.cells.waste.sum())
 
 

@@ -164,6 +164,22 @@ def count_pairs(rows, first, second, count):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _sum_rows(values, total):
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            total[j] += values[i, j]
+
+
+def sum_over_rows(values: np.ndarray) -> np.ndarray:
+    """Sum of (n, ...) over its rows, in order, with the bits of ``np.add.reduce``, which is slower."""
+    if values[:1].size < 2:  # NumPy sums these pairwise
+        return np.asarray(np.add.reduce(values))
+    total = np.zeros(values.shape[1:])
+    _sum_rows(values.reshape(len(values), -1), total.reshape(-1))
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def rows_until(due, status, wanted, time, length):
     """Rows of a status that are due before ``length`` has passed from ``time`` on, in order."""
     rows, used = np.empty(due.size, np.int64), 0
@@ -214,7 +230,7 @@ def _slot(slots, keys, key):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def count_by_key(key, column, amount, time, slots, keys, counts, first, last, used):
+def count_by_key(key, column, amount, time, slots, keys, counts, most, first, last, used):
     """Add ``amount`` to ``counts[row of key, column]``, noting first and last time of column 0.
 
     Parameters
@@ -225,13 +241,15 @@ def count_by_key(key, column, amount, time, slots, keys, counts, first, last, us
         Rows by the hash of their keys, int32, ``EMPTY`` where none; a power of two, more than there are rows.
     keys, counts, first, last
         Rows: (m) keys, (m, columns), (m), (m); those from ``used`` on are 0, inf and -inf.
+    most
+        Largest count.
     used
         Rows taken.
 
     Returns
     -------
     done, used
-        Events counted before the rows were full, and rows taken now.
+        Events counted before the rows were full or a count would have exceeded ``most``, and rows taken now.
     """
     for i in range(key.shape[0]):
         if column[i] < 0:
@@ -244,6 +262,8 @@ def count_by_key(key, column, amount, time, slots, keys, counts, first, last, us
             keys[used] = key[i]
             used += 1
         row = slots[slot]
+        if counts[row, column[i]] > most - amount[i]:
+            return i, used
         counts[row, column[i]] += amount[i]
         if column[i] == 0:
             first[row] = min(first[row], time[i])

@@ -48,6 +48,22 @@ def test_equals_counting_in_a_dictionary(n, cells):
     assert len(book.edges(0)["donor"]) == 0
 
 
+def test_counts_may_exceed_32_bits():
+    """Also after other edges were compressed."""
+    book, some = ContactTable(COLUMNS, 1), np.array([1, 2])
+    for _ in range(3):
+        book.add(0, some, some, np.array([2, 0]), np.array([2**30, 1]), np.ones(2))
+    assert book.edges(0)["copies"].tolist() == [3 * 2**30, 0]
+    others = np.arange(3, 3000)
+    book.add(0, others, others, np.zeros(2997, int), np.ones(2997, int), np.ones(2997))
+    book.settle(np.array([1]))
+    assert len(book.open_edges(0)[0]) == 1
+    book.add(0, some[:1], some[:1], np.array([2]), np.array([2**31]), np.ones(1))
+    edges = book.edges(0)
+    assert edges["copies"][:3].tolist() == [5 * 2**30, 0, 0]
+    assert edges["encountered"][:3].tolist() == [0, 3, 1]
+
+
 def test_order_of_events_does_not_matter():
     donor, recipient, column, amount, time = events(np.random.default_rng(1), 20_000, 50)
     one, other = ContactTable(COLUMNS, 1), ContactTable(COLUMNS, 1)
