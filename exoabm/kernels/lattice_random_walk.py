@@ -331,11 +331,14 @@ def scale_rates(sinks: Sinks, share: Floats, betas: Floats, least: float) -> Sin
 @njit(**_JIT)
 def _sum_slots(entry_rate, slot_ptr):
     """Sums of the rates in each slot, (slots, classes)."""
-    total = np.zeros((slot_ptr.size - 1, entry_rate.shape[0]))
-    for slot in range(total.shape[0]):
-        for entry in range(slot_ptr[slot], slot_ptr[slot + 1]):
-            for size in range(total.shape[1]):
-                total[slot, size] += entry_rate[size, entry]
+    total = np.empty((slot_ptr.size - 1, entry_rate.shape[0]))
+    for size in range(total.shape[1]):
+        rate = entry_rate[size]
+        for slot in range(total.shape[0]):
+            sum_ = 0.0
+            for entry in range(slot_ptr[slot], slot_ptr[slot + 1]):
+                sum_ += rate[entry]
+            total[slot, size] = sum_
     return total
 
 

@@ -183,9 +183,8 @@ def _levels(old, new, levels, low, high, low_rise, high_rise, height, medium, sl
             begin, end = block * height, min(block * height + height, rows)
             if block == low or not cached:
                 last = min(high * height, rows) if cached else end
-                diffuse_rows(
-                    out, u, begin, last, grid, side_of(value, label), r[label], decay[label], faces, escaped[k]
-                )  # fmt: skip
+                sides = side_of(value, label)
+                diffuse_rows(out, u, begin, last, grid, sides, r[label], decay[label], faces, escaped[k])
             taken[k, block] = exchange_linear(
                 out.reshape(-1), slots.row_ptr[begin], slots.row_ptr[end], slots, exchange
             )
