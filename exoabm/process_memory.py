@@ -13,7 +13,7 @@ def return_memory() -> None:
         library.malloc_trim(0)
 
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Numbers of the options in glibc's ``malloc.h``."""
 RETURNED_ARRAY = 4 << 20
 """Bytes of an array from which on it returns to the system when it is freed; assumed, below the columns of a
@@ -35,9 +35,10 @@ def own_process() -> None:
 def keep_little_memory() -> None:
     """Have glibc return arrays of `RETURNED_ARRAY` and more to the system whenever they are freed.
 
-    With tables that grow it otherwise comes to keep those up to 32 MB, in holes that nothing else fits. It
-    holds until the process ends: processes of others, such as notebooks, and settings of the user in the
-    environment stay as they are.
+    With tables that grow it otherwise comes to keep those up to 32 MB, in holes that nothing else fits. All
+    threads take memory from one place, so that each can use again what another has freed. It holds until the
+    process ends: processes of others, such as notebooks, and settings of the user in the environment stay as
+    they are.
     """
     settings = ("MALLOC_", "GLIBC_TUNABLES")
     if os.getpid() not in _own or any(name.startswith(settings) for name in os.environ):
@@ -45,6 +46,7 @@ def keep_little_memory() -> None:
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
         library.mallopt(_MMAP_THRESHOLD, RETURNED_ARRAY)
         library.mallopt(_TRIM_THRESHOLD, KEPT_AT_TOP)
+        library.mallopt(_ARENA_MAX, 1)
 
 
 def peak_memory() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from exoabm.accounting.step_booking import book_flows, close_step
+from exoabm.accounting.step_booking import book_flows, close_step, contacts_counted
 from exoabm.accounting.step_checks import check_complete, check_finite
 from exoabm.accounting.step_records import Emissions, Returning, Sources, TransportResult, Turnover, Uptake
 from exoabm.cells.motility import move
@@ -61,7 +61,8 @@ def _transport(step: Step) -> None:
 
 
 def _take_up(step: Step) -> None:
-    step.uptake = take_up(step.state, step.transport, step.dt)
+    with contacts_counted(step.state):  # those of transport
+        step.uptake = take_up(step.state, step.transport, step.dt)
 
 
 def _move(step: Step) -> None:

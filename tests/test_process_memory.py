@@ -14,7 +14,11 @@ from exoabm import process_memory
 
 @pytest.mark.parametrize(
     ("own", "name", "options"),
-    [(False, "OTHER", []), (True, "MALLOC_ARENA_MAX", []), (True, "OTHER", [(-3, 4 << 20), (-1, 32 << 20)])],
+    [
+        (False, "OTHER", []),
+        (True, "MALLOC_ARENA_MAX", []),
+        (True, "OTHER", [(-3, 4 << 20), (-1, 32 << 20), (-8, 1)]),
+    ],
     ids=["notebook", "settings of the user", "command line"],
 )
 def test_only_processes_of_exoabm_keep_little_memory(own, name, options, monkeypatch) -> None:

@@ -19,7 +19,7 @@ from exoabm.tables.declarations import COUNTED, Event
 from exoabm.vesicle import NON_CELL_ID, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from exoabm.accounting.step_records import Sources, TransportResult, Uptake
     from exoabm.state import State
@@ -56,20 +56,20 @@ def _book_stocks(state: State, free: np.ndarray) -> None:
 
 
 @contextlib.contextmanager
-def _contacts_counted(state: State) -> Iterator[None]:
-    """Count the events of single vesicles by donor and recipient: many in a thread, until the block ends."""
-    if len(state.events) < MANY_EVENTS:
-        _count_events(state)
+def contacts_counted(state: State) -> Iterator[None]:
+    """Count the new events of single vesicles by donor and recipient: many in a thread beside the block."""
+    happened = state.events.take_new()
+    if not happened or len(happened["event"]) < MANY_EVENTS:
+        _count_events(state, happened)
         yield
         return
     with ThreadPoolExecutor(1) as beside:
-        counted = beside.submit(_count_events, state)
+        counted = beside.submit(_count_events, state, happened)
         yield
         counted.result()
 
 
-def _count_events(state: State) -> None:
-    happened = state.events.columns()
+def _count_events(state: State, happened: Mapping[str, np.ndarray]) -> None:
     if not happened:
         return
     names = state.contacts.columns
@@ -112,7 +112,7 @@ def close_step(state: State, free: np.ndarray, dt: float, *, changed: bool) -> N
         If a number is not finite, or the balance of vesicles or of waste does not close, or single vesicles
         are missing.
     """
-    with _contacts_counted(state):
+    with contacts_counted(state):
         check_finite(state, state.time + dt)
         _book_stocks(state, free)
         if state.follows_vesicles:

@@ -161,7 +161,7 @@ class Events:
         self.cells = cells
         self._span, self._per_second = (0.0, 0.0), 1.0
         self._arrays: dict[str, np.ndarray] = {}
-        self._used = self._room = 0
+        self._used = self._room = self._taken = 0
 
     def __len__(self) -> int:
         return self._used
@@ -171,7 +171,7 @@ class Events:
 
         Columns of the step before that are still in use stay as they are.
         """
-        self._arrays, self._room, self._used = {}, self._used, 0
+        self._arrays, self._room, self._used, self._taken = {}, self._used, 0, 0
         self._span = time, time + dt
         self._per_second = TIMES_PER_STEP / 2.0 ** math.ceil(math.log2(dt))
 
@@ -214,6 +214,11 @@ class Events:
         """Columns of a table without events."""
         part = {name: getattr(vesicles, name)[:0] for name in cls.VESICLE}
         return part | {name: np.empty(0, dtype) for name, dtype in cls.OWN.items()}
+
+    def take_new(self) -> dict[str, np.ndarray]:
+        """Rows since the last call in this step, as they stay; empty without events."""
+        first, self._taken = self._taken, self._used
+        return {name: column[first : self._used] for name, column in self._arrays.items()}
 
     def columns(self) -> dict[str, np.ndarray]:
         """All rows; empty without events."""
