@@ -74,10 +74,26 @@ def _unmatched(scenario: Scenario) -> Iterator[str]:
 
 
 def unused_keys(scenario: Scenario) -> set[str]:
-    """Dotted keys that no run reads: of absent mechanisms, doses not given, listed points, some diameters."""
+    """Dotted keys that no run reads: of absent mechanisms, doses not given, listed points, some diameters.
+
+    Also the thickness of a volume, and the kind of capture where vesicles are expected numbers.
+    """
     moved = {(row.cell_type, row.behavior) for row in scenario.response}
     each = scenario.transport.follows_vesicles
-    found = {f"layout.group.{group.key}.count" for group in scenario.layout.group if group.points is not None}
+    found = {entry.key for entry in described(scenario) if is_idle(entry.table, entry.field)}
+    found -= {
+        f"cell_type.{table.name}.{key}"
+        for table in scenario.cell_type
+        for key in type(table).model_fields
+        if any((table.name, name) in moved for name in (key, *needs_of(table, key)))
+    }
+    found |= {
+        f"layout.group.{group.key}.count" for group in scenario.layout.group if group.points is not None
+    }
+    if not each:
+        found.add("transport.capture")
+    if scenario.domain.size != "fit" and len(scenario.domain.size) == 3:
+        found.add("domain.thickness")
     for table in scenario.cell_type:
         releases = table.releases is not None or table.mvb is not None
         exports = table.waste is not None

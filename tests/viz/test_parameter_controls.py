@@ -10,6 +10,7 @@ import pytest
 
 from exoabm.errors import InputError
 from exoabm.model import ExosomeModel
+from exoabm.output.metrics import measure
 from exoabm.parameters.catalog import CATALOG
 from exoabm.scenario.loader import load, shipped
 from exoabm.scenario.schema_base import quantities
@@ -194,6 +195,40 @@ def test_controls_of_doses_that_are_not_offered_change_no_run(scenario: str, cha
             model.step()
         ends.append({str(readout): value for readout, value in model.state.treatment_readouts.items()})
     assert ends[1] == pytest.approx(ends[0], rel=1e-9)
+
+
+IDLE = {
+    "transport.capture": (
+        "membrane",
+        {"transport.engine": "vesicles", "cell_type.donor.release_rate": "1e5 / h"},
+    ),
+    "domain.thickness": ("20 um", {"domain.size": "['200 um', '200 um']"}),
+    "vesicle.exosome.binding_rate": (
+        "1e5 / M / s",
+        {
+            "vesicle.exosome.ligand": "integrin",
+            "cell_type.recipient.takes_up": "[]",
+            "cell_type.recipient.receptor": "[{ name = 'integrin' }]",
+        },
+    ),
+    "cell_type.recipient.persistence": ("1 h", {"cell_type.recipient.motility": "10 um^2/h"}),
+}
+"""Keys that ``two_cells`` does not read, another value of each, and changes with which it is read."""
+
+
+@pytest.mark.parametrize("key", IDLE)
+def test_a_key_that_no_run_reads_has_no_control_and_changes_no_run(key: str) -> None:
+    """With the mechanism that reads it, it has a control and changes the run."""
+    value, used = IDLE[key]
+    for changes, is_read in (({}, False), (used, True)):
+        assert (key in controls_of(load("two_cells", changes))) == is_read
+        ends = []
+        for given in (changes, changes | {key: value}):
+            model = ExosomeModel(load("two_cells", given), seed=1)
+            for _ in range(8):
+                model.step()
+            ends.append(measure(model.state) | {"x": model.state.cells.position.tolist()})
+        assert (ends[0] != ends[1]) == is_read
 
 
 def test_a_dose_that_is_not_given_has_no_controls() -> None:
