@@ -10,6 +10,7 @@ import solara
 from exoabm.cargo import CargoClass
 from exoabm.plot.palette import FIELD, PLACES, Role, rgb, to_hex
 from exoabm.runs.measured_runtime import WORTH_A_PROBE, rounded_duration
+from exoabm.text_formatting import number
 from exoabm.viz.components.widgets import CanvasWidget, ChoiceWidget, PlayerWidget, PlotWidget, html
 from exoabm.viz.results.charts import curves
 from exoabm.viz.results.text_summary import PREPARING, present_classes, recorded_summary, run_summary
@@ -299,7 +300,7 @@ def Curves(session: Session, pulse: solara.Reactive[int], first: str = "") -> No
             options=[[name, c.title] for name, c in plots.items()],
             on_value=chart.set,
         )
-        latest = ", ".join(f"{c['name']} {c['y'][-1]:.4g}" for c in lines if c["y"])
+        latest = ", ".join(f"{c['name']} {number(c['y'][-1], 4)}" for c in lines if c["y"])
         PlotWidget.element(
             series=lines,
             x_label="time (h)",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import solara
 
-from exoabm.text_formatting import two_decimals
+from exoabm.text_formatting import number, two_decimals
 from exoabm.viz.components.widgets import Button, ChoiceWidget, PlotWidget, html
 from exoabm.viz.drawings.communication_views import VIEWS, tissue
 from exoabm.viz.drawings.svg import PAGE
@@ -98,13 +98,13 @@ def _Numbers(rows: list[dict[str, Any]]) -> None:
     region = {"tabindex": "0", "role": "region", "aria-label": "Numbers"}
     with html("div", "exo-scroll", attributes=region), html("table", "exo-table"):
         with html("thead"), html("tr"):
-            for name in rows[0] if rows else ("no numbers yet",):
+            for name in rows[0] if rows else ("no numbers",):
                 html("th", text=name, attributes={"scope": "col"})
         with html("tbody"):
             for row in rows[:most]:
                 with html("tr"):
                     for value in row.values():
-                        html("td", text=f"{value:.4g}" if isinstance(value, float) else str(value))
+                        html("td", text=number(value, 4) if isinstance(value, float) else str(value))
     if len(rows) > most:
         html(
             "p",
@@ -226,7 +226,8 @@ def _Series(run: FinishedRun) -> None:
         x_least=0.1,
         x_most=max((t for t, _ in known), default=0.0),
         y_least=1e-9,
-        alt=f"{run.columns[shown.value]} over time" + (f"; {known[-1][1]:.4g} at the end" if known else ""),
+        alt=f"{run.columns[shown.value]} over time"
+        + (f"; {number(known[-1][1], 4)} at the end" if known else ""),
     )
 
 
