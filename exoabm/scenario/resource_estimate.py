@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,15 +12,13 @@ from exoabm.cell_type import Process
 from exoabm.domain import Domain
 from exoabm.errors import ResourceError
 from exoabm.scenario.cell_builder import behaviors_in_use, binding, classes_of, processes
+from exoabm.scenario.vesicle_encounters import stay_and_encounters
 from exoabm.transport.continuum_engine import DENSE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from exoabm.cell_type import CellType
     from exoabm.scenario.schema import Scenario
-    from exoabm.scenario.schema_cells import VesicleTable
-    from exoabm.vesicle import VesicleKind
 
 MEMORY_SHARE = 0.8
 """Share of the free memory that a run may use at its peak."""
@@ -201,14 +198,7 @@ def estimate_run(
     clock = scenario.clock
     follows_vesicles = scenario.transport.follows_vesicles
     duration, step = float(clock.duration), float(clock.step)
-    stay, meetings, at_once = 0.0, 0.0, 0.0
-    for vesicle in scenario.vesicle:
-        rate = math.inf if captured is None else captured.get(vesicle.name, 0.0)
-        stay = max(stay, mean_stay(vesicle, duration, rate if captured else 0.0))
-        meetings = max(meetings, min(_meetings(vesicle), rate * stay))
-        # In a step a vesicle comes to a further cell only if it has left the membrane of the one before.
-        left = float(vesicle.unbinding_rate) + float(vesicle.internalization_rate)
-        at_once = max(at_once, min(meetings, 1.0 + left * step))
+    stay, encounters, at_once = stay_and_encounters(scenario, captured)
     held = max(domain.face_concentration) * domain.voxel_volume * domain.n_voxels * len(scenario.vesicle)
     emitted = math.inf if domain.opens_to_reservoir else _emitted(scenario, release_rate)
     takers = cells if takers is None else takers
@@ -222,8 +212,8 @@ def estimate_run(
         alive=release_rate * min(duration, stay + step) + dosed[0] + held if follows_vesicles else 0.0,
         arriving=release_rate * step + dosed[1] + held if follows_vesicles else 0.0,
         events=2 + 4 * at_once,
-        waiting=min(EVENTS_PER_GROUP, emitted * (2 + 4 * meetings)) if follows_vesicles else 0.0,
-        edges=_edges(scenario, takers, labels, emitted * meetings if meetings else 0.0),
+        waiting=min(EVENTS_PER_GROUP, emitted * (2 + 4 * encounters)) if follows_vesicles else 0.0,
+        edges=_edges(scenario, takers, labels, emitted * encounters if encounters else 0.0),
     )
     parts = _memory(scenario, domain, size)
     model = _memory(scenario, domain, size, to_folder=False)
@@ -242,14 +232,22 @@ def estimate_run(
         model_bytes=sum(model.values()),
         allowed_bytes=LEAST_OF_PEAK * MEMORY_SHARE * psutil.virtual_memory().available,
         remedy=max(parts, key=lambda part: parts[part]),
-        step_seconds=SECONDS_PER_STEP
-        + updates / (SATURABLE_UPDATES_PER_SECOND if _saturable(scenario) else VOXEL_UPDATES_PER_SECOND)
-        + size.alive / VESICLE_STEPS_PER_SECOND
-        + size.contacts / CONTACTS_PER_SECOND,
+        step_seconds=_step_seconds(scenario, size, updates),
         recording_seconds=_recording_seconds(scenario, size),
         closing_seconds=SECONDS_TO_DRAW
         + size.edges * SECONDS_PER_EDGE
         + size.shown_edges * SECONDS_PER_EDGE_IN_GRAPHML,
+    )
+
+
+def _step_seconds(scenario: Scenario, size: _Size, updates: float) -> float:
+    """Time of a step, s: overhead, updates of voxels, motion of vesicles, contacts of cells."""
+    speed = SATURABLE_UPDATES_PER_SECOND if _saturable(scenario) else VOXEL_UPDATES_PER_SECOND
+    return (
+        SECONDS_PER_STEP
+        + updates / speed
+        + size.alive / VESICLE_STEPS_PER_SECOND
+        + size.contacts / CONTACTS_PER_SECOND
     )
 
 
@@ -326,77 +324,9 @@ def _emitted(scenario: Scenario, release_rate: float) -> float:
     return release_rate * float(scenario.clock.duration)
 
 
-def _meetings(vesicle: VesicleTable) -> float:
-    """Cells that a vesicle reaches if it is never cleared between them, 1e9 at most."""
-    off, inward = float(vesicle.unbinding_rate), float(vesicle.internalization_rate)
-    stays = (1.0 - float(vesicle.recycling_probability)) * (inward / (off + inward) if off > 0 else 1.0)
-    return 1.0 / max(stays, 1e-9)
-
-
 def _saturable(scenario: Scenario) -> bool:
     """Whether the uptake of some cells saturates, by their saturation or by their receptors."""
     return any(np.isfinite(binding(scenario, cell)[1]).any() for cell in scenario.cell_type)
-
-
-def mean_stay(vesicle: VesicleTable, duration: float, captured: float) -> float:
-    """Time that a vesicle is followed, in the mean over those released evenly until ``duration``, s.
-
-        tau = int_0^T 1 . p(t) dt,    dp/dt = A p,    p(0) = free
-
-    of the states free, bound and in an endosome, which it leaves by clearance and by its fate; ``captured``
-    is the rate in 1/s from the first to the second. Faces through which vesicles escape are not regarded.
-    """
-    clear = math.log(2) / float(vesicle.half_life)
-    off, inward = float(vesicle.unbinding_rate), float(vesicle.internalization_rate)
-    end, again = float(vesicle.processing_rate), float(vesicle.recycling_probability)
-    return _stay(clear, captured, off, inward, end, again, duration)
-
-
-@lru_cache(maxsize=256)  # rows of a batch have the same rates
-def _stay(
-    clear: float, captured: float, off: float, inward: float, end: float, again: float, duration: float
-) -> float:
-    """``mean_stay`` of plain rates."""
-    from scipy.linalg import expm
-
-    rates = np.array(
-        [
-            [-clear - captured, off, again * end, 1.0],
-            [captured, -off - inward, 0.0, 0.0],
-            [0.0, inward, -end, 0.0],
-            [0.0, 0.0, 0.0, 0.0],
-        ]
-    )
-    return float(expm(rates * duration)[:3, 3].sum())
-
-
-def captured_rates(
-    domain: Domain,
-    kinds: Sequence[VesicleKind],
-    types: Iterable[CellType],
-    count: Mapping[str, int],
-    release_rate: float,
-) -> dict[str, float]:
-    """Rate in 1/s at which all cells together capture a free vesicle of each kind, in even mixture.
-
-        c = 1/V sum_i k k_D / (k + k_D),    k_D = 4 pi D a
-
-    with the rate constant k of the membrane and that of diffusion to a sphere of radius a; no more than the
-    receptors of all cells, ``release_rate`` in 1/s and clearance allow in equilibrium.
-    """
-    volume, found = domain.n_voxels * domain.voxel_volume, {}
-    for k, kind in enumerate(kinds):
-        rate, most = 0.0, 0.0
-        for each in types:
-            reach = 2 * math.pi * kind.diffusivity * float(np.mean(domain.hindrance)) * each.diameter
-            membrane, cells = float(each.uptake_rate[k]), count.get(each.name, 0)
-            if membrane > 0 and cells:
-                rate += cells * membrane * reach / (membrane + reach) / volume
-                most += cells * float(each.receptors[k]) * (kind.unbinding_rate + kind.internalization_rate)
-        if most < release_rate:
-            rate = min(rate, most * kind.decay_rate / (release_rate - most))
-        found[kind.name] = rate
-    return found
 
 
 def declared_size(scenario: Scenario) -> tuple[int, int]:

@@ -23,7 +23,6 @@ from exoabm.scenario.placement import Placed, arrange_groups, check_positions, f
 from exoabm.scenario.resource_estimate import (
     BYTES_PER_VESICLE,
     Estimate,
-    captured_rates,
     declared_size,
     estimate_run,
 )
@@ -32,6 +31,7 @@ from exoabm.scenario.schema_cells import selected
 from exoabm.scenario.step_accuracy import coarse_processes, interval_warnings
 from exoabm.scenario.therapy_builder import administered_doses, dosed
 from exoabm.scenario.unused_keys import without_effect
+from exoabm.scenario.vesicle_encounters import captured_rates
 from exoabm.state import ANY_CELL, DOSE, RESERVOIR, Cells, Labels, Resolution, State, Trafficking
 from exoabm.transport.engine import ENGINES
 from exoabm.transport.uptake_stencil import MAX_RADIUS

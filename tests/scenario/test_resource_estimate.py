@@ -16,10 +16,9 @@ from exoabm.scenario.resource_estimate import (
     BYTES_PER_AGENT,
     EVENTS_PER_GROUP,
     Estimate,
-    captured_rates,
-    mean_stay,
 )
 from exoabm.scenario.state_builder import Blueprint, blueprint
+from exoabm.scenario.vesicle_encounters import captured_rates, mean_stay
 
 
 def plan(name: str = "signaling", **pairs: object) -> Blueprint:

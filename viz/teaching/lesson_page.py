@@ -204,12 +204,7 @@ def _Step(
     wanted = lesson.setup(step)
     mine = lesson.is_run_of(setup, step)
     finished = mine and session.finished
-    earlier = {
-        f"{name.partition('/')[2]}.{what}": value
-        for name, found in progress.value.found.items()
-        if name.partition("/")[0] == lesson.key
-        for what, value in found.items()
-    }
+    earlier = _measured_before(lesson, progress.value)
 
     def begin_step() -> None:
         now = progress.peek()
@@ -267,15 +262,36 @@ def _Step(
         if finished:
             _Check(step, session, check, done is None)
         if done is not None and verdict.value is None:
-            again = "" if finished else " Run this step again to see its drawing or plot."
-            answer = step.as_typed(progress.value.answers.get(key, ""))
-            html("p", "exo-note", text=(f"Your answer was {answer}." if answer else "") + again)
+            _show_answer(step.as_typed(progress.value.answers.get(key, "")), finished)
         _show_reply(verdict.value)
     if done is not None:
-        with html("div", "exo-explain"):
-            html("h4", text="Explain")
-            _show_judged(lesson, step, progress.value.guesses, earlier | done)
-            prose(step.explanation(earlier | done))
+        _show_explanation(lesson, step, progress.value.guesses, earlier | done)
+
+
+def _measured_before(lesson: Lesson, progress: Progress) -> dict[str, Any]:
+    """What the steps of a lesson have measured, by step and name."""
+    return {
+        f"{name.partition('/')[2]}.{what}": value
+        for name, found in progress.found.items()
+        if name.partition("/")[0] == lesson.key
+        for what, value in found.items()
+    }
+
+
+def _show_answer(answer: str, finished: bool) -> None:
+    """The answer given before, and how to see its run again where that is not there."""
+    again = "" if finished else " Run this step again to see its drawing or plot."
+    html("p", "exo-note", text=(f"Your answer was {answer}." if answer else "") + again)
+
+
+def _show_explanation(
+    lesson: Lesson, step: Step, guesses: Mapping[str, str], found: Mapping[str, Any]
+) -> None:
+    """The judgment of the prediction, and the explanation of the step."""
+    with html("div", "exo-explain"):
+        html("h4", text="Explain")
+        _show_judged(lesson, step, guesses, found)
+        prose(step.explanation(found))
 
 
 def _show_run(session: Session, mine: bool, words: str, on_run: Callable[[], None]) -> None:
