@@ -52,7 +52,7 @@ def _same_as_at_rest(scenario: Scenario) -> Iterator[str]:
         behavior = behaviors.behavior_of(row.behavior)
         rest = None if behavior is None else at_rest(types[row.cell_type], behavior)
         if rest is not None and float(row.to) == float(rest):
-            yield f"response.{name}.to = {as_given(row.to)} has no effect: {row.behavior} is {rest} at rest"
+            yield f"response.{name} changes nothing: {row.behavior} is {rest} at rest and at full signal"
 
 
 def _unmatched(scenario: Scenario) -> Iterator[str]:

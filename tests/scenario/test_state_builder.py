@@ -389,7 +389,10 @@ def test_an_idle_key_of_a_dose_is_told_from_a_file_and_by_hand() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"to": "0 / h"}, "response.handing_on.to = 0 / h has no effect: release_rate is 0 1/h at rest"),
+        (
+            {"to": "0 / h"},
+            "response.handing_on changes nothing: release_rate is 0 1/h at rest and at full signal",
+        ),
         ({"cell_type": "nobody"}, "response.handing_on has no effect: there is no cell of the type nobody"),
     ],
 )
