@@ -25,6 +25,7 @@ from exoabm.batch.execution.plan import Plan
 from exoabm.batch.execution.row_execution import records
 from exoabm.batch.execution.row_journal import sealing
 from exoabm.batch.execution.run_readouts import measure as readouts_of
+from exoabm.batch.execution.run_readouts import possible
 from exoabm.batch.execution.runner import run_or_resume
 from exoabm.batch.execution.workers import local
 from exoabm.causal.adjoint import effects_without_a_run
@@ -110,10 +111,10 @@ def with_few_labels(
     if not loaded.scenario.transport.follows_vesicles and not loaded.scenario.silence:
         without = loaded.changed({"transport.provenance": "none"})
         model = ExosomeModel(without, seed=seed)
-        if wanted in readouts_of(model):
+        if wanted in possible(model):
             return without, model, wanted
     model = ExosomeModel(loaded, seed=seed)
-    return loaded, model, resolve(readout, readouts_of(model))
+    return loaded, model, resolve(readout, possible(model))
 
 
 def duration_note(

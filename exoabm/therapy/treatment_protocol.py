@@ -324,8 +324,32 @@ class TreatmentProtocol:
             found |= {"innate_activation_h": float(exposure[1]), "effectors_h": float(exposure[2])}
             state.treatment_readouts.update({TreatmentReadout(name): value for name, value in found.items()})
         if self.process is not None:
-            found = _readouts_of_batch(state, self.process, self.cell_dose)
+            found = {name: value for name, value in self.of_batch(state).items() if np.isfinite(value)}
             state.treatment_readouts.update({TreatmentReadout(name): value for name, value in found.items()})
+
+    def of_batch(self, state: State) -> dict[str, float]:
+        """Readouts of a harvest at this time, from the vesicles of donors in the medium per donor cell.
+
+        Undefined ones, such as the purity where there is no free protein, are infinite. None without
+        manufacture.
+        """
+        if self.process is None:
+            return {}
+        donors = int((state.labels.of_cell >= 0).sum())
+        of_donors = [name not in OUTSIDE for name in state.labels.names]
+        free = float(state.balance["free"][:, of_donors].sum())
+        batch = self.process.batch(free / donors if donors else 0.0, state.time)
+        return {
+            "batch_medium": batch.medium,
+            "batch_stored": batch.stored,
+            "batch_recovered_share": batch.after_each_step[-1],
+            "batch_purity_per_ug": batch.purity,
+            "batch_doses": batch.doses,
+            "batch_doses_per_day": batch.doses_per_day,
+            "batch_doses_per_cost": batch.doses_per_cost,
+            "cell_doses_per_day": self.process.cell_doses_per_day(self.cell_dose, state.time),
+            "cell_doses_per_cost": self.process.cell_doses_per_cost(self.cell_dose),
+        }
 
 
 def _readouts_of_dose(record: DoseState, dose: Dose) -> Iterator[tuple[TreatmentReadout, float]]:
@@ -349,29 +373,6 @@ def _readouts_of_dose(record: DoseState, dose: Dose) -> Iterator[tuple[Treatment
             yield TreatmentReadout("particle_share", name, place), amount / total
             if place != LOST.place:
                 yield TreatmentReadout("particle_exposure_h", name, place), exposure / total / HOUR
-
-
-def _readouts_of_batch(state: State, process: Process, cell_dose: float) -> dict[str, float]:
-    """Readouts of a harvest at this time, from the vesicles of donors in the medium per donor cell.
-
-    Undefined ones, such as the purity where there is no free protein, are omitted.
-    """
-    donors = int((state.labels.of_cell >= 0).sum())
-    of_donors = [name not in OUTSIDE for name in state.labels.names]
-    free = float(state.balance["free"][:, of_donors].sum())
-    batch = process.batch(free / donors if donors else 0.0, state.time)
-    found = {
-        "batch_medium": batch.medium,
-        "batch_stored": batch.stored,
-        "batch_recovered_share": batch.after_each_step[-1],
-        "batch_purity_per_ug": batch.purity,
-        "batch_doses": batch.doses,
-        "batch_doses_per_day": batch.doses_per_day,
-        "batch_doses_per_cost": batch.doses_per_cost,
-        "cell_doses_per_day": process.cell_doses_per_day(cell_dose, state.time),
-        "cell_doses_per_cost": process.cell_doses_per_cost(cell_dose),
-    }
-    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def _emissions(state: State, dose: Dose, kind: int, amount: float, stream: int) -> Emissions:

@@ -219,3 +219,12 @@ def test_replicates_that_are_all_0_are_drawn() -> None:
     drawn = report_charts.dot_plot({"a": np.zeros(2), "b": np.zeros(2)}, {}, "vesicles")
     assert "nan" not in drawn
     assert "Means: a 0; b 0" in drawn
+
+
+def test_replicates_without_a_value_are_not_drawn() -> None:
+    """As the purity of a batch without free protein: no dot, no mean, and no figure where all are so."""
+    drawn = report_charts.dot_plot({"a": np.array([1.0, np.nan]), "b": np.array([2.0, 3.0])}, {}, "vesicles")
+    assert "nan" not in drawn
+    assert drawn.count("<circle") == 3
+    assert "Means: a undefined; b 2.50" in drawn
+    assert report_charts.dot_plot({"a": np.full(2, np.nan), "b": np.full(2, np.nan)}, {}, "vesicles") == ""

@@ -37,11 +37,13 @@ def possible(model: ExosomeModel, *, recorded: bool = False) -> dict[str, None]:
     """Readouts that a run of this scenario can have, whatever chance does in it.
 
     ``recorded`` are those of the time series alone. How far vesicles of a donor go is known only once some
-    were taken up, and what a type holds only once it has cells; so a type has here what another type has, and
-    readouts do not depend on what this run has seen.
+    were taken up, what a type holds only once it has cells, and the purity of a harvest only once there is
+    protein; so a type has here what another type has, and readouts do not depend on what this run has seen.
     """
     state = model.state
     found = dict.fromkeys(metrics(model) if recorded else measure(model))
+    if model.protocol is not None:
+        found |= dict.fromkeys(model.protocol.of_batch(state))
     present = reachable(state.types, set(state.cells.type.tolist()))
     sends = reachable(state.types, {i for i in present if state.types[i].donates})
     types = tuple(state.types[i].name for i in present)

@@ -262,7 +262,8 @@ def _readouts(trial: Trial) -> str:
     parts = []
     for readout in trial.table.readout:
         arms = {name: each[readout.name] for name, each in trial.values.items()}
-        parts.append(_figure(escape(title_of(readout)), dot_plot(arms, titles, readout.unit)))
+        picture = dot_plot(arms, titles, readout.unit) or "<p class='note'>Undefined in all replicates.</p>"
+        parts.append(_figure(escape(title_of(readout)), picture))
     note = "A dot is a replicate, a thin line joins the same replicate in all arms, a bar is a mean."
     return f"{_figures(parts)}<p class='note'>{note}</p>"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 from itertools import pairwise
 from textwrap import wrap
@@ -43,26 +44,35 @@ VERDICT_CLASS = {
 
 
 def dot_plot(arms: Mapping[str, np.ndarray], titles: Mapping[str, str], unit: str) -> str:
-    """Replicates of each arm as dots, pairs joined across arms, means as bars."""
+    """Replicates of each arm as dots, pairs joined across arms, means as bars.
+
+    A replicate without a value has no dot, and its arm no mean; "" if there is no value.
+    """
     names = list(arms)
     shown = {name: titles.get(name) or name for name in names}
-    low, high = span([v for each in arms.values() for v in each.tolist()])
+    values = [v for each in arms.values() for v in each.tolist() if math.isfinite(v)]
+    if not values:
+        return ""
+    low, high = span(values)
     row, centers = _rows(list(shown.values()))
     height = row * len(names)
     to_x = linear(low, high, MARGIN, WIDTH - MARGIN)
     parts = []
     for r in range(len(arms[names[0]])):
-        points = " ".join(f"{to_x(arms[n][r]):.1f},{y:.1f}" for n, y in zip(names, centers, strict=True))
+        pair = [(arms[n][r], y) for n, y in zip(names, centers, strict=True)]
+        points = " ".join(f"{to_x(v):.1f},{y:.1f}" for v, y in pair if math.isfinite(v))
         parts.append(f'<polyline class="pair" points="{points}"/>')
+    means = {name: float(np.mean(arms[name])) for name in names}
+    said = {name: three_figures(v) if math.isfinite(v) else "undefined" for name, v in means.items()}
     for i, (name, y) in enumerate(zip(names, centers, strict=True)):
         parts.append(_name(shown[name], row * i))
-        hue = f"arm{i % 6}"
-        parts += [f'<circle class="dot {hue}" cx="{to_x(v):.1f}" cy="{y:.1f}" r="3.2"/>' for v in arms[name]]
-        mean = float(np.mean(arms[name]))
-        label = f"<title>mean {three_figures(mean)}</title>"
-        parts.append(_line("mean", to_x(mean), to_x(mean), y - 9, y + 9, label))
+        there = arms[name][np.isfinite(arms[name])]
+        parts += [f'<circle class="dot arm{i % 6}" cx="{to_x(v):.1f}" cy="{y:.1f}" r="3.2"/>' for v in there]
+        if math.isfinite(means[name]):
+            x, label = to_x(means[name]), f"<title>mean {said[name]}</title>"
+            parts.append(_line("mean", x, x, y - 9, y + 9, label))
     parts.append(_axis(low, high, to_x, height + 4, unit, ticks(low, high, 5)))
-    listed = "; ".join(f"{shown[n]} {three_figures(float(np.mean(arms[n])))}" for n in names)
+    listed = "; ".join(f"{shown[name]} {said[name]}" for name in names)
     return _svg(height + 44, parts, f"Replicates by arm. Means: {listed}")
 
 
