@@ -52,9 +52,9 @@ def a_comparison(out: Path) -> None:
     xo.compare(*(xo.run("two_cells", SMALL, seed=seed, hours=0.5) for seed in (1, 2))).save(out)
 
 
-def a_sensitivity(out: Path) -> None:
+def a_sensitivity(out: Path, hours: float = 0.5) -> None:
     vary = {RATE: "30 / h:300 / h", "vesicle.exosome.half_life": "5 h:6 h"}
-    few = {"trajectories": 2, "samples": 8, "hours": 0.5}
+    few = {"trajectories": 2, "samples": 8, "hours": hours}
     continuum = SMALL | {"transport.engine": "continuum"}
     xo.sensitivity("two_cells", vary, continuum, readout="free[exosome]", **few, out=out)
 
@@ -119,3 +119,11 @@ def test_an_analysis_goes_on_in_its_folder_and_in_no_other(tmp_path: Path, make)
         make(tmp_path / "mine")
     with pytest.raises(InputError, match="lies inside"):
         make(tmp_path / "out" / "again")
+
+
+def test_a_sensitivity_with_other_settings_leaves_the_finished_one_as_it_is(tmp_path: Path) -> None:
+    """It is refused, and the manifest is put back."""
+    a_sensitivity(tmp_path / "out")
+    with pytest.raises(InputError, match="runs with other settings"):
+        a_sensitivity(tmp_path / "out", hours=0.6)
+    assert verify(tmp_path / "out") == []

@@ -16,7 +16,7 @@ from exoabm.batch.execution.row_journal import seal_batch
 from exoabm.batch.execution.run_readouts import possible
 from exoabm.batch.execution.runner import run_or_resume
 from exoabm.errors import InputError, RunFailed
-from exoabm.manifest import MANIFEST, check_outside, unseal
+from exoabm.manifest import MANIFEST, check_outside, faults, listed, unseal, unsealed
 from exoabm.model import ExosomeModel
 from exoabm.output.durable_files import disk_message
 from exoabm.tables.readouts import resolve
@@ -140,8 +140,11 @@ def _listed(rows: Sequence[Row]) -> str:
     return "\n".join(lines + [f"  and {len(rows) - MOST_ROWS:,} more"] * (len(rows) > MOST_ROWS))
 
 
-def begin_in(folder: Path, names: Collection[str]) -> None:
+@contextlib.contextmanager
+def analysis_in(folder: Path, names: Collection[str]) -> Iterator[None]:
     """Begin or continue an analysis in a folder of its own, which is sealed again when it is finished.
+
+    On an error before anything in it was changed, finished results stay finished.
 
     Raises
     ------
@@ -150,6 +153,7 @@ def begin_in(folder: Path, names: Collection[str]) -> None:
     """
     check_outside(folder)
     if not folder.is_dir():
+        yield
         return
     there = {each.name for each in folder.iterdir() if not each.name.startswith(".")}
     strange = there - {*names, MANIFEST}
@@ -157,7 +161,13 @@ def begin_in(folder: Path, names: Collection[str]) -> None:
         raise InputError(
             f"{folder} holds {min(strange)!r}, which is not of this analysis; choose another --out"
         )
-    unseal(folder)
+    try:
+        with unsealed(folder):
+            yield
+    except BaseException:
+        if faults(folder, listed(folder)):
+            unseal(folder)
+        raise
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.calibration.evaluation import begin_in, reporting
+from exoabm.batch.calibration.evaluation import analysis_in, reporting
 from exoabm.batch.execution import row_execution as files
 from exoabm.batch.execution.plan import Plan, replicate_seeds, row_of, seconds_of_row
 from exoabm.batch.execution.row_journal import seal_batch
@@ -163,7 +163,7 @@ def fit_series(
     _check(loaded, factors, series, replicates)
     with contextlib.ExitStack() as stack:
         place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        begin_in(place, {RUNS, *FILES})
+        stack.enter_context(analysis_in(place, {RUNS, *FILES}))
         hands = stack.enter_context(kept(workers))
         problem = _Problem(loaded, source, factors, series, replicates, seed, place, hands, progress)
         return _describe(problem, _minimum(problem, seed))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.batch.calibration.evaluation import NOISE_RUNS, Evaluation, begin_in, silent
+from exoabm.batch.calibration.evaluation import NOISE_RUNS, Evaluation, analysis_in, silent
 from exoabm.batch.calibration.sensitivity_report import FILES
 from exoabm.batch.execution.plan import seconds_of_row
 from exoabm.batch.execution.workers import ThisProcess
@@ -175,7 +175,7 @@ def run_sensitivity(
         If a run fails: indices need all of them.
     """
     _check(trajectories, samples, replicates)
-    morris, sobol = _salib("morris"), _salib("sobol")
+    _salib("morris")  # refused before any run, if it is missing
     runs = Evaluation(
         loaded,
         folder,
@@ -189,9 +189,15 @@ def run_sensitivity(
         overwrite=overwrite,
     )
     runs.check()
-    begin_in(folder, {*BATCHES, *FILES})
+    with analysis_in(folder, {*BATCHES, *FILES}):
+        return _analyze(runs, factors, trajectories, samples)
+
+
+def _analyze(runs: Evaluation, factors: Sequence[Factor], trajectories: int, samples: int) -> Sensitivity:
+    """Indices of the factors from the runs of all stages."""
+    morris, sobol = _salib("morris"), _salib("sobol")
     center = runs.noise()
-    problem, draw = _problem(factors), {"seed": 1 + seed % (2**32 - 1)}  # to SALib 0 is no seed
+    problem, draw = _problem(factors), {"seed": 1 + runs.seed % (2**32 - 1)}  # to SALib 0 is no seed
     points = morris.draw(problem, trajectories, num_levels=LEVELS, **draw)
     values = runs.values("screening", points, factors)
     logarithm = values.min() > 0 and values.max() >= DECADE * values.min()
@@ -215,7 +221,7 @@ def run_sensitivity(
         noise=float(center.std(ddof=1)),
         mean=float(values.mean()),
         deviation=math.sqrt(variance),
-        noise_share=min(1.0, float(center.var(ddof=1)) / replicates / variance),
+        noise_share=min(1.0, float(center.var(ddof=1)) / runs.replicates / variance),
         runs=runs.count,
         indices=tuple(sorted(indices, key=lambda i: (i.total or 0.0, i.mu_star), reverse=True)),
     )
