@@ -383,6 +383,14 @@ def test_real_null_trials_seldom_say_supports() -> None:
     assert moved.count(Verdict.SUPPORTS) > 100
 
 
+@pytest.mark.parametrize("hours", [2, 2.5, 0.5], ids=["recorded", "between records", "before the first"])
+def test_the_last_value_is_that_of_the_end(hours: float) -> None:
+    """Metrics are recorded each hour."""
+    model = ExosomeModel(small(SMALL.replace("delivered_per_cell[recipient]", "emitted[exosome]")), seed=1)
+    model.run(hours=hours)
+    assert measure(model)["delivered"] == model.state.balance.emitted.sum() > 0
+
+
 def test_a_readout_that_chance_left_out_of_a_run_is_not_unknown() -> None:
     """A type without cells has no column yet; the trial is planned, and a run without has no number."""
     text = SMALL.replace("delivered_per_cell[recipient]", "delivered_per_cell[heir]")

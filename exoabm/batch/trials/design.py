@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.batch.execution.plan import Plan, Row, seconds_of_row
-from exoabm.batch.execution.run_readouts import possible
+from exoabm.batch.execution.run_readouts import metrics, possible
 from exoabm.errors import InputError, did_you_mean, whole_number
 from exoabm.model import ExosomeModel
 from exoabm.parameters.catalog import Quantity
@@ -279,9 +279,14 @@ def _check_readouts(made: Design) -> None:
 
 
 def measure(model: ExosomeModel) -> Readouts:
-    """The readouts of the model's trial; None where a number is not finite."""
+    """The readouts of the model's trial; None where a number is not finite.
+
+    Of the recorded times, and of the end where none is recorded there, as in the tables of a run.
+    """
     assert model.scenario.trial is not None
-    asked, rows = model.scenario.trial.readout, model.history.rows
+    asked, rows, end = model.scenario.trial.readout, model.history.rows, metrics(model)
+    if rows[-1]["time_h"] != end["time_h"]:
+        rows = [*rows, end]
     absent = any(each.metric not in rows[-1] for each in asked)
     known = possible(model, recorded=True) if absent else ()
     found = {each.name: take(each, rows, known) for each in asked}
