@@ -107,7 +107,7 @@ def test_a_sweep_is_exported_too(command, tmp_path) -> None:
 
 def test_a_folder_without_a_run_is_refused(command, tmp_path) -> None:
     (tmp_path / "empty").mkdir()
-    command("export", "empty", "--to", "b").refused(2, "empty contains no run")
+    command("export", "empty", "--to", "b").refused(2, "empty contains no results")
     assert not (tmp_path / "b").exists()
 
 
