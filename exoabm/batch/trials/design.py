@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoabm.batch.execution.plan import Plan, Row, seconds_of_row
-from exoabm.batch.execution.run_readouts import metrics, possible
+from exoabm.batch.execution.run_readouts import possible
 from exoabm.errors import InputError, did_you_mean, whole_number
 from exoabm.model import ExosomeModel
+from exoabm.output.metrics import measure as last_row
 from exoabm.parameters.catalog import Quantity
 from exoabm.random_streams import Purpose, Streams
 from exoabm.scenario.loader import shipped
@@ -284,7 +285,7 @@ def measure(model: ExosomeModel) -> Readouts:
     Of the recorded times, and of the end where none is recorded there, as in the tables of a run.
     """
     assert model.scenario.trial is not None
-    asked, rows, end = model.scenario.trial.readout, model.history.rows, metrics(model)
+    asked, rows, end = model.scenario.trial.readout, model.history.rows, last_row(model.state)
     if rows[-1]["time_h"] != end["time_h"]:
         rows = [*rows, end]
     absent = any(each.metric not in rows[-1] for each in asked)
