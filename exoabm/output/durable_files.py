@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from stat import S_ISREG
@@ -24,6 +25,8 @@ from exoabm.output.folder_locks import locked
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+SYNCED_TOGETHER = 16
+"""Files whose data are awaited at the same time; assumed."""
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
@@ -288,9 +291,15 @@ def what_came(path: Path, kept: Path) -> str:
 
 
 def sync(folder: Path, *, deep: bool = True) -> None:
-    """Have a folder, and if ``deep`` all that is in it, on disk."""
-    for file in sorted(folder.rglob("*")) if deep else ():
-        _sync(file)
+    """Have a folder, and if ``deep`` all that is in it, on disk.
+
+    A file system writes what is asked of it at the same time together, so that many small files take little
+    longer than one.
+    """
+    if deep:
+        with ThreadPoolExecutor(SYNCED_TOGETHER) as threads:
+            for _ in threads.map(_sync, sorted(folder.rglob("*"))):
+                pass  # the first error is raised here
     _sync(folder)
 
 
