@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SYNCED_TOGETHER = 16
 """Files whose data are awaited at the same time; assumed."""
 
+
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """A name to write a file to, which is put in place under ``path`` only when all of it is on disk.
