@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from exoabm.output.recorder import Observer
     from exoabm.scenario.schema import Scenario
+    from exoabm.scenario.state_builder import Blueprint
     from exoabm.transport.transfer_matrix import TransferMatrix
 
 ROUNDING = 1e-9
@@ -67,6 +68,8 @@ class ExosomeModel(Model):  # type: ignore[misc]
         not depend on it.
     snapshot : mapping, optional
         Of ``output.checkpoint.snapshot``, to go on from; scenario and seed must be those it was taken of.
+    prepared : Blueprint, optional
+        Of ``scenario.state_builder.blueprint`` for this scenario and seed, if it was made before.
 
     Raises
     ------
@@ -93,13 +96,14 @@ class ExosomeModel(Model):  # type: ignore[misc]
         overrides: Mapping[str, str] | None = None,
         threads: int | None = 1,
         snapshot: Mapping[str, np.ndarray] | None = None,
+        prepared: Blueprint | None = None,
         **values: object,
     ) -> None:
         self._threads = None if threads is None else whole_number("threads", threads, 1, 256)
         self.streams = Streams.from_entropy(seed)
         super().__init__(rng=self.streams.seed)
         scenario = self.loaded = _scenario_of(scenario, overrides, values)
-        plan = blueprint(scenario, self.streams.seed)
+        plan = prepared or blueprint(scenario, self.streams.seed)
         self.estimate, self.placed = plan.estimate, plan.placed
         self.state = build_state(scenario, plan, self.streams)
         self.protocol = make_protocol(scenario, self.state)

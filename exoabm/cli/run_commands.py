@@ -86,9 +86,11 @@ def run(
         from exoabm.plot.run_figure.drawing_process import DrawingProcess
         from exoabm.runs.measured_runtime import warning
         from exoabm.runs.run_execution import run_to_folder
+        from exoabm.scenario.state_builder import blueprint
 
     with DrawingProcess() as drawing:
-        long = warning(loaded, hours=duration, threads=threads, compiling=print_compiling)
+        prepared = blueprint(loaded, seed)
+        long = warning(loaded, prepared.estimate, hours=duration, threads=threads, compiling=print_compiling)
         if long is not None:
             print_note(long)
         with progress(Path(loaded.name).stem) as update:
@@ -104,6 +106,7 @@ def run(
                 progress=update,
                 changes_at=between,
                 drawing=drawing,
+                prepared=prepared,
             )
     _report(result, as_json)
 

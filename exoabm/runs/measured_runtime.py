@@ -169,6 +169,7 @@ def _stay(share: float) -> float:
 
 def warning(
     loaded: LoadedScenario,
+    guess: Estimate,
     *,
     hours: float | None = None,
     threads: int | None = 1,
@@ -176,15 +177,15 @@ def warning(
 ) -> str | None:
     """A sentence on a run that takes long or much memory; None for a modest one, which is not probed.
 
+    ``guess`` is the estimate of its blueprint.
+
     Raises
     ------
     InputError, ResourceError
         As the run would.
     """
     from exoabm.scenario.resource_estimate import gib
-    from exoabm.scenario.state_builder import blueprint
 
-    guess = blueprint(loaded, seed=0).estimate
     share = 1.0 if hours is None else hours * 3600.0 / float(loaded.scenario.clock.duration)
     long = share * guess.seconds > WORTH_A_PROBE
     if not long and guess.memory_bytes < guess.allowed_bytes / 2:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from exoabm.output.recorder import Observer
     from exoabm.plot.run_figure.drawing_process import DrawingProcess
     from exoabm.scenario.loader import LoadedScenario
+    from exoabm.scenario.state_builder import Blueprint
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,13 @@ def run_to_folder(
     measure: Callable[[ExosomeModel], dict[str, Any]] | None = None,
     changes_at: Sequence[tuple[float, str, str]] = (),
     drawing: DrawingProcess | None = None,
+    prepared: Blueprint | None = None,
 ) -> RunResult:
     """Run a scenario and write its run folder; ``measure`` reads the finished model.
 
     ``changes_at`` has changes between steps as (model time in s, key, value), see ``ExosomeModel.set``.
-    ``drawing`` draws the preview in a process of its own.
+    ``drawing`` draws the preview in a process of its own. ``prepared`` is the blueprint of this scenario and
+    seed, if it was made before.
 
     With ``checkpoint_every``, in s of model time, the work is kept in ``<out>.unfinished`` whatever stops it,
     and ``resume_run`` goes on from the last checkpoint. With ``keep_checkpoints`` the finished folder holds
@@ -99,7 +102,7 @@ def run_to_folder(
     kept = checkpoint_every is not None
     folder = (ResumableFolder if kept else RunFolder)(out, overwrite=overwrite)
     table_sha256 = table_sha256_of(loaded)
-    model = ExosomeModel(loaded, seed=seed, threads=threads)
+    model = ExosomeModel(loaded, seed=seed, threads=threads, prepared=prepared)
     if names := behaviors_of_process(model):
         model.state.warnings.append(
             f"behaviors registered in Python and not by a package: {', '.join(names)}; "

@@ -116,15 +116,15 @@ def test_vesicles_still_to_come_are_counted() -> None:
 def test_only_a_long_run_is_probed_and_warned_of(monkeypatch) -> None:
     asked = []
     monkeypatch.setattr(module, "probe", lambda *a, **k: asked.append(k) or Timing(1.0, 2.0, 300, 0.0, 4))
-    assert warning(load("two_cells")) is None
+    short, long = load("two_cells"), load("two_cells", {"clock.duration": "2400 h"})
+    assert warning(short, blueprint(short, 0).estimate) is None
     assert not asked
-    long = load("two_cells", {"clock.duration": "2400 h"})
-    text = warning(long, threads=2)
+    text = warning(long, blueprint(long, 0).estimate, threads=2)
     assert text is not None
     assert "about 10 min" in text
     assert re.search(r" and about \S+ [MG]iB of memory \(", text), "the estimate is no upper one"
     assert asked == [{"hours": None, "threads": 2, "compiling": None}]
-    assert warning(long, hours=1) is None
+    assert warning(long, blueprint(long, 0).estimate, hours=1) is None
 
 
 def test_much_memory_is_warned_of_without_a_probe(monkeypatch) -> None:
@@ -132,7 +132,8 @@ def test_much_memory_is_warned_of_without_a_probe(monkeypatch) -> None:
 
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1e9))
     monkeypatch.setattr(module, "probe", None)
-    assert "may take about" in str(warning(load("two_cells")))
+    loaded = load("two_cells")
+    assert "may take about" in str(warning(loaded, blueprint(loaded, 0).estimate))
 
 
 @pytest.mark.parametrize(
