@@ -19,6 +19,7 @@ from exoabm.output import checkpoint
 from exoabm.output.metrics import Metrics, measure
 from exoabm.output.recorder import Recorder, part
 from exoabm.output.run_folder import KEPT
+from exoabm.quiet_steps import advance_quietly, quiet_steps
 from exoabm.random_streams import Streams
 from exoabm.scenario.changes_during_run import (
     StepChange,
@@ -26,7 +27,7 @@ from exoabm.scenario.changes_during_run import (
     state_with_change,
     with_step_changes,
 )
-from exoabm.scenario.loader import LoadedScenario, load, of_checkpoint
+from exoabm.scenario.loader import LoadedScenario, loaded_from, of_checkpoint
 from exoabm.scenario.overrides import model_time
 from exoabm.scenario.state_builder import blueprint, build_state, make_engine
 from exoabm.scenario.therapy_builder import make_protocol
@@ -102,7 +103,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         self._threads = None if threads is None else whole_number("threads", threads, 1, 256)
         self.streams = Streams.from_entropy(seed)
         super().__init__(rng=self.streams.seed)
-        scenario = self.loaded = _scenario_of(scenario, overrides, values)
+        scenario = self.loaded = loaded_from(scenario, overrides, values)
         plan = prepared or blueprint(scenario, self.streams.seed)
         self.estimate, self.placed = plan.estimate, plan.placed
         self.state = build_state(scenario, plan, self.streams)
@@ -121,6 +122,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
         self.changes: list[StepChange] = []
         self._length = float(self.scenario.clock.step)
         self._in_run = False
+        self._taken = 0  # steps that were taken at once, and are not counted yet
         self.datacollector: DataCollector = Readouts(measure)
 
     @property
@@ -163,7 +165,12 @@ class ExosomeModel(Model):  # type: ignore[misc]
         """
         plain = type(self).step is ExosomeModel.step
         with interrupt_held(), marked_if_incomplete(self.state):
-            self.advance_by(self._length)
+            if self._taken:
+                self._taken -= 1
+                if self._taken:
+                    return
+            else:
+                self.advance_by(self._length)
             if plain and self._awaited is None:
                 for kind, agents in list(self._agents_by_type.items()):
                     if kind.step is not BaseAgent.step:
@@ -208,8 +215,8 @@ class ExosomeModel(Model):  # type: ignore[misc]
         """Run for ``hours`` of model time, such as 6 or ``"30 min"``, or for the scenario's duration.
 
         The last step is shortened where the time is not a whole number of steps. ``progress`` is called
-        after every step with the share done. Each step is a call of ``step``; setting ``running`` to False in
-        it ends the run.
+        after every step, or after several that are taken at once (``quiet_steps``), with the share done. Each
+        step is a call of ``step``; setting ``running`` to False in it ends the run.
 
         Raises
         ------
@@ -237,7 +244,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
             while self.running and end - self.state.time > ROUNDING * step:
                 rest, before = end - self.state.time, self.state.time
                 self._length = step if rest > step * (1 - ROUNDING) else rest
-                self.step()
+                self._step_together(int(rest / step + ROUNDING))
                 if self.state.time <= before:
                     name = type(self).__name__
                     raise InputError(f"{name}.step() did not advance the model; call super().step() in it")
@@ -245,6 +252,19 @@ class ExosomeModel(Model):  # type: ignore[misc]
                     progress((self.state.time - start) / (end - start))
         finally:
             self._length, self._in_run = step, False
+
+    def _step_together(self, most: int) -> None:
+        """Make a step, or as many as can be taken at once where nobody looks between them."""
+        plain = type(self).step is ExosomeModel.step and isinstance(self.datacollector, Readouts)
+        acting = self._awaited is None and any(k.step is not BaseAgent.step for k in self._agents_by_type)
+        step = Step(self.state, self.engine, self.recorder, self._length, self.protocol)
+        number = quiet_steps(step, most) if plain and not acting else 1
+        with interrupt_held(), marked_if_incomplete(self.state):
+            if number > 1:
+                advance_quietly(step, number)
+                self._taken = number
+            for _ in range(number):
+                self.step()
 
     @property
     def agents_by_type(self) -> AgentsByType:
@@ -345,8 +365,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
     def show(self) -> Any:
         """The model as a widget of Jupyter: the canvas of the page, with play, pause, step and a timeline.
 
-        Playing advances this model. Display the result as the last value of a cell; it needs ipywidgets, and
-        no network.
+        Playing advances this model. Display it as the last value of a cell; it needs ipywidgets, no network.
         """
         return import_module("exoabm.viz.notebook").widget_of(self)  # a layer above this one
 
@@ -429,18 +448,3 @@ class ExosomeModel(Model):  # type: ignore[misc]
 
         kinds = [kind.name for kind in self.state.kinds]
         return transfer_matrix(self.state, 0 if vesicle is None else kinds.index(vesicle))
-
-
-def _scenario_of(
-    scenario: str | Path | LoadedScenario, overrides: object, values: Mapping[str, object]
-) -> LoadedScenario:
-    """The scenario, loaded, with other values; ``mesa.batch_run`` splits a mapping into its keys."""
-    if not (overrides is None or isinstance(overrides, Mapping)):
-        raise InputError(
-            f"overrides = {overrides!r}: expected a dictionary of keys and values; with mesa.batch_run give "
-            "each key as a parameter, or a list of dictionaries"
-        )
-    texts = {key: str(value) for key, value in {**(overrides or {}), **values}.items()}
-    if not isinstance(scenario, LoadedScenario):
-        return load(scenario, texts)
-    return scenario.changed(texts) if texts else scenario

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +18,7 @@ from exoabm.cells.uptake import take_up, warn_of_waiting
 from exoabm.errors import NumericalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy as np
 
@@ -111,8 +112,9 @@ STAGES = (
 )
 
 
-def advance(step: Step) -> None:
-    """Run every stage once, in the order of the table.
+@contextlib.contextmanager
+def complete_or_marked(state: State, dt: float) -> Iterator[None]:
+    """For the stages of a step of ``dt`` seconds that begins at the time of the state, or of several in turn.
 
     Raises
     ------
@@ -121,12 +123,17 @@ def advance(step: Step) -> None:
     RunFailed
         If an earlier step of this state was not completed.
     """
-    check_complete(step.state)
-    step.state.in_step = True  # until it is committed
-    end = step.state.time + step.dt
+    check_complete(state)
+    state.in_step = True  # until it is committed
     try:
+        yield
+    except (ArithmeticError, LookupError, ValueError, NumericalError):  # a NaN may cause any of these
+        check_finite(state, state.time + dt, wholly=True)
+        raise
+
+
+def advance(step: Step) -> None:
+    """Run every stage once, in the order of the table; errors as of ``complete_or_marked``."""
+    with complete_or_marked(step.state, step.dt):
         for stage in STAGES:
             stage.run(step)
-    except (ArithmeticError, LookupError, ValueError, NumericalError):  # a NaN may cause any of these
-        check_finite(step.state, end, wholly=True)
-        raise

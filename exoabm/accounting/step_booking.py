@@ -119,9 +119,10 @@ def close_step(state: State, free: np.ndarray, dt: float, *, changed: bool) -> N
             state.vesicles.remove(state.vesicles.rows(Status.GONE))
     if changed:
         state.contacts.settle(state.cells.birth_id)
-    state.time += dt
-    state.step += 1
-    state.balance.check(state.time)
-    state.waste_balance.check(state.time)
+    end = state.time + dt
+    state.balance.check(end)
+    state.waste_balance.check(end)
     if state.follows_vesicles:
-        check_number(state)
+        check_number(state, end)
+    state.time = end
+    state.step += 1

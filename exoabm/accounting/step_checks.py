@@ -52,12 +52,15 @@ def marked_if_incomplete(state: State) -> Iterator[None]:
         raise
 
 
-def check_number(state: State) -> None:
-    """Stop the run unless as many single vesicles are followed as are counted in the medium and at cells."""
+def check_number(state: State, time: float) -> None:
+    """Stop the run unless as many single vesicles are followed as are counted in the medium and at cells.
+
+    ``time`` is the end of the step, s.
+    """
     counted = sum(float(state.balance[place].sum()) for place in ("free", "bound", "endosomal"))
     if counted != len(state.vesicles):
         raise NumericalError(
-            f"{len(state.vesicles):,} single vesicles are followed at {state.time / 3600:.6g} h, and "
+            f"{len(state.vesicles):,} single vesicles are followed at {time / 3600:.6g} h, and "
             f"{counted:,.0f} are counted in the medium, on cells and in endosomes"
         )
 

@@ -15,6 +15,7 @@ import numpy as np
 from exoabm.tables.declarations import Event
 
 if TYPE_CHECKING:
+    from exoabm.kernels.binding_kinetics import Compartments
     from exoabm.state import Cells
     from exoabm.vesicle import Vesicles
 
@@ -63,6 +64,11 @@ class Returning:
 
     count: np.ndarray
     share: np.ndarray
+
+    @classmethod
+    def none(cls) -> Returning:
+        """No vesicles."""
+        return cls(np.zeros((0, 1, 1)), np.zeros((0, 1, 1, 0)))
 
     def rows(self) -> Emissions:
         """The same as a table, of those that are not 0."""
@@ -223,3 +229,44 @@ class Events:
     def columns(self) -> dict[str, np.ndarray]:
         """All rows; empty without events."""
         return {name: column[: self._used] for name, column in self._arrays.items()}
+
+
+@dataclass
+class Pathway:
+    """The way of expected numbers of vesicles on and in cells, as a step carries them on.
+
+    ``coefficients`` (1 or n, K, 5) and ``shares`` (1 or n, K, 4) are those of ``kernels.binding_kinetics``;
+    ``contents`` are the counts of the cells and ``sizes`` their composition by size class, (n, K, L, S) each
+    with S = 0 for a single class: on cells, in endosomes, and of what returns. Both change. ``contact`` is
+    the number of encounters at which the first contact is counted.
+    """
+
+    coefficients: np.ndarray
+    shares: np.ndarray
+    contents: Compartments
+    contact: float
+    sizes: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass
+class StepsTaken:
+    """Results of several steps; the first axis of each array is that of the steps.
+
+    ``cleared``, ``escaped``, ``entered``, ``free`` at the end of each step, and ``waiting``, those that left
+    cells in it, are (steps, K, L); those in ``fates`` are (steps, n, K, L), in the order of ``Uptake``.
+    """
+
+    cleared: np.ndarray
+    escaped: np.ndarray
+    entered: np.ndarray
+    free: np.ndarray
+    waiting: np.ndarray
+    fates: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+    def transport(self, step: int) -> TransportResult:
+        """Losses and gains of a step, without captures, which are in ``uptake``."""
+        return TransportResult(np.empty(0), self.cleared[step], self.escaped[step], self.entered[step])
+
+    def uptake(self, step: int) -> Uptake:
+        """Fates of a step."""
+        return Uptake(*(fate[step] for fate in self.fates))

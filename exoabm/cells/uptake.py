@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exoabm.accounting.step_records import Events, Uptake
+from exoabm.accounting.step_records import Events, Pathway, Uptake
 from exoabm.cell_type import Block
 from exoabm.cells.silencing_and_gifts import acting, block_each, blocked_shares
 from exoabm.kernels import binding_kinetics as compartments
@@ -61,34 +61,42 @@ def _take_up_expected(state: State, result: TransportResult, dt: float) -> Uptak
 
     Both pools are advanced exactly, so that the split does not depend on the step.
     """
-    way, captured, sizes, arrival = state.trafficking, result.captured, result.captured_sizes, result.arrival
-    rates = tuple((k.unbinding_rate, k.internalization_rate, k.processing_rate) for k in state.kinds)
-    each = (compartment_coefficients(off + into, into, on, dt) for off, into, on in rates)
-    coefficients = np.array(list(each))[None]
+    captured, sizes, arrival = result.captured, result.captured_sizes, result.arrival
+    way = pathway(state, dt)
+    coefficients, shares, held = way.coefficients, way.shares, tuple(way.contents)
     if arrival is not None:
         coefficients = np.repeat(coefficients, len(captured), axis=0)
         coefficients[..., [1, 4]] = np.where(np.isnan(arrival), coefficients[..., [1, 4]], arrival)
     new = [np.empty_like(captured) for _ in range(4)]
-    pools = way.bound, way.endosomal, way.bound_sizes, way.endosomal_sizes, way.returning_sizes
-    held = (
-        way.encountered, way.bound, way.endosomal, way.returning, way.unbound, way.taken_up, way.lysosomal,
-        way.recycled, way.delivered, way.first_contact, way.last_contact,
-    )  # fmt: skip
-    entering, transfers, shares = captured, tuple(new), fate_probabilities(state)
+    pools: list[Any] = [way.contents.first, way.contents.second, *way.sizes]
+    entering, transfers = captured, tuple(new)
     blocked = blocked_shares(state, shares)
     if blocked is not None:  # each origin has probabilities of its own, as if it were a kind
         labels = captured.shape[2]
         shares = blocked.reshape(len(captured), -1, blocked.shape[3])
         coefficients = np.repeat(coefficients, labels, axis=1)
-        entering, sizes, *pools = _by_origin(captured, sizes, *pools)  # type: ignore[assignment]
+        entering, sizes, *pools = _by_origin(captured, sizes, *pools)
         held, transfers = tuple(_by_origin(*held)), tuple(_by_origin(*new))
     if sizes is not None:
         advance_compartment_parts(sizes, coefficients, shares, *pools)
     advance_compartments(
-        entering, coefficients, shares, state.time + dt, LIKELY_CONTACT,
+        entering, coefficients, shares, state.time + dt, way.contact,
         compartments.Compartments(*held), compartments.Transfers(*transfers),
     )  # fmt: skip
     return Uptake(*new)
+
+
+def pathway(state: State, dt: float) -> Pathway:
+    """The contents of the cells, and how a step of ``dt`` seconds carries them on."""
+    way = state.trafficking
+    rates = tuple((k.unbinding_rate, k.internalization_rate, k.processing_rate) for k in state.kinds)
+    each = (compartment_coefficients(off + into, into, on, dt) for off, into, on in rates)
+    contents = compartments.Compartments(
+        way.encountered, way.bound, way.endosomal, way.returning, way.unbound, way.taken_up, way.lysosomal,
+        way.recycled, way.delivered, way.first_contact, way.last_contact,
+    )  # fmt: skip
+    sizes = way.bound_sizes, way.endosomal_sizes, way.returning_sizes
+    return Pathway(np.array(list(each))[None], fate_probabilities(state), contents, LIKELY_CONTACT, sizes)
 
 
 def _by_origin(*arrays: np.ndarray | None) -> list[Any]:
@@ -255,11 +263,15 @@ def long_step(subject: str, effect: str, mended: float) -> str:
     return f"clock.step is long for {subject}: {effect}. A step of {duration_text(mended)} or less suffices"
 
 
-def warn_of_waiting(state: State, dt: float) -> None:
-    """Warn if many free vesicles left a cell in this step, in which they could not be captured."""
-    if not state.trafficking.returning.any():
+def warn_of_waiting(state: State, dt: float, waiting: np.ndarray | None = None) -> None:
+    """Warn if many free vesicles left a cell in this step, in which they could not be captured.
+
+    ``waiting`` (K,) are those, by default counted here.
+    """
+    if waiting is None:
+        waiting = state.trafficking.returning.sum(axis=(0, 2))
+    if not waiting.any():
         return
-    waiting = state.trafficking.returning.sum(axis=(0, 2))
     free, emitted = state.balance["free"].sum(axis=1), state.balance.emitted.sum(axis=1)
     # Of single vesicles, the excess over 3 standard errors.
     surely = waiting - 3 * np.sqrt(waiting) if state.follows_vesicles else waiting

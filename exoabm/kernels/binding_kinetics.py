@@ -223,6 +223,36 @@ def _step(b0, e0, c, keep_b, mean_b, keep_e, from_b, from_c, off, fusion, recycl
     return b1, e0 + inward - fused - ended, back, inward, fused, ended, ended * recycling
 
 
+@njit(inline="always", **_JIT)
+def advance_at(i, k, j, c, coefficients, shares, time, threshold, contents, transfers):
+    """The step of `advance_compartments` of one row, kind and label, with coefficients (5) and shares (4)."""
+    arrived, first, second, outward, exited, transferred, lost, returned, completed, begin, last = contents
+    new_transferred, new_lost, new_returned, new_completed = transfers
+    b1, e1, back, inward, fused, ended, out = _step(
+        first[i, k, j], second[i, k, j], c, coefficients[0], coefficients[1], coefficients[2],
+        coefficients[3], coefficients[4], shares[0], shares[1], shares[2],
+    )  # fmt: skip
+    functional = fused + (ended - out) * shares[3]
+    degraded = (ended - out) * (1.0 - shares[3])
+    first[i, k, j] = b1
+    outward[i, k, j] = back + out
+    second[i, k, j] = e1
+    transferred[i, k, j] += inward
+    exited[i, k, j] += back
+    lost[i, k, j] += degraded
+    returned[i, k, j] += out
+    completed[i, k, j] += functional
+    new_transferred[i, k, j] = inward
+    new_lost[i, k, j] = degraded
+    new_returned[i, k, j] = out
+    new_completed[i, k, j] = functional
+    if c > 0.0:
+        arrived[i, k, j] += c
+        last[i, k, j] = time
+        if arrived[i, k, j] >= threshold and np.isnan(begin[i, k, j]):
+            begin[i, k, j] = time
+
+
 @njit(**_JIT)
 def advance_compartments(entering, coefficients, shares, time, threshold, contents, transfers):
     """Advance every (row, kind, label) by one step; all arrays (n, K, L).
@@ -245,39 +275,13 @@ def advance_compartments(entering, coefficients, shares, time, threshold, conten
     transfers : Transfers
         Written.
     """
-    arrived, first, second, outward, exited, transferred, lost, returned, completed, begin, last = contents
-    new_transferred, new_lost, new_returned, new_completed = transfers
     n, kinds, labels = entering.shape
     own, each = shares.shape[0] > 1, coefficients.shape[0] > 1
     for i in range(n):
         for k in range(kinds):
-            keep_b, mean_b, keep_e, from_b, from_c = coefficients[i if each else 0, k]
-            off, fusion, recycling, escape = shares[i if own else 0, k]
+            step, split = coefficients[i if each else 0, k], shares[i if own else 0, k]
             for j in range(labels):
-                c = entering[i, k, j]
-                b1, e1, back, inward, fused, ended, out = _step(
-                    first[i, k, j], second[i, k, j], c, keep_b, mean_b, keep_e, from_b, from_c, off, fusion,
-                    recycling,
-                )  # fmt: skip
-                functional = fused + (ended - out) * escape
-                degraded = (ended - out) * (1.0 - escape)
-                first[i, k, j] = b1
-                outward[i, k, j] = back + out
-                second[i, k, j] = e1
-                transferred[i, k, j] += inward
-                exited[i, k, j] += back
-                lost[i, k, j] += degraded
-                returned[i, k, j] += out
-                completed[i, k, j] += functional
-                new_transferred[i, k, j] = inward
-                new_lost[i, k, j] = degraded
-                new_returned[i, k, j] = out
-                new_completed[i, k, j] = functional
-                if c > 0.0:
-                    arrived[i, k, j] += c
-                    last[i, k, j] = time
-                    if arrived[i, k, j] >= threshold and np.isnan(begin[i, k, j]):
-                        begin[i, k, j] = time
+                advance_at(i, k, j, entering[i, k, j], step, split, time, threshold, contents, transfers)
 
 
 @njit(**_JIT)
@@ -300,30 +304,37 @@ def advance_compartment_parts(
         (n, K, L, S) share of each part in the contents and in the particles that exit or return; the first
         two as they are before the step, all written. Their sum is 1, or 0 where there are none.
     """
-    n, kinds, labels, parts = entering.shape
+    n, kinds, labels, _ = entering.shape
     own, each = shares.shape[0] > 1, coefficients.shape[0] > 1
+    held = first, second, first_parts, second_parts, out_parts
     for i in range(n):
         for k in range(kinds):
-            keep_b, mean_b, keep_e, from_b, from_c = coefficients[i if each else 0, k]
-            off, fusion, recycling, _ = shares[i if own else 0, k]
+            step, split = coefficients[i if each else 0, k], shares[i if own else 0, k]
             for j in range(labels):
-                total_b = total_e = total_r = 0.0
-                for s in range(parts):
-                    b1, e1, back, _, _, _, out = _step(
-                        first[i, k, j] * first_parts[i, k, j, s],
-                        second[i, k, j] * second_parts[i, k, j, s],
-                        entering[i, k, j, s], keep_b, mean_b, keep_e, from_b, from_c, off, fusion, recycling,
-                    )  # fmt: skip
-                    first_parts[i, k, j, s] = b1
-                    second_parts[i, k, j, s] = e1
-                    out_parts[i, k, j, s] = back + out
-                    total_b += b1
-                    total_e += e1
-                    total_r += back + out
-                for s in range(parts):
-                    first_parts[i, k, j, s] /= total_b if total_b > 0.0 else 1.0
-                    second_parts[i, k, j, s] /= total_e if total_e > 0.0 else 1.0
-                    out_parts[i, k, j, s] /= total_r if total_r > 0.0 else 1.0
+                advance_parts_at(i, k, j, entering[i, k, j], step, split, held)
+
+
+@njit(inline="always", **_JIT)
+def advance_parts_at(i, k, j, entering, coefficients, shares, held):
+    """The step of `advance_compartment_parts` of one row, kind and label, of which ``entering`` (S) enter."""
+    first, second, first_parts, second_parts, out_parts = held
+    total_b = total_e = total_r = 0.0
+    for s in range(entering.size):
+        b1, e1, back, _, _, _, out = _step(
+            first[i, k, j] * first_parts[i, k, j, s], second[i, k, j] * second_parts[i, k, j, s],
+            entering[s], coefficients[0], coefficients[1], coefficients[2], coefficients[3], coefficients[4],
+            shares[0], shares[1], shares[2],
+        )  # fmt: skip
+        first_parts[i, k, j, s] = b1
+        second_parts[i, k, j, s] = e1
+        out_parts[i, k, j, s] = back + out
+        total_b += b1
+        total_e += e1
+        total_r += back + out
+    for s in range(entering.size):
+        first_parts[i, k, j, s] /= total_b if total_b > 0.0 else 1.0
+        second_parts[i, k, j, s] /= total_e if total_e > 0.0 else 1.0
+        out_parts[i, k, j, s] /= total_r if total_r > 0.0 else 1.0
 
 
 class Residents(NamedTuple):

@@ -108,7 +108,7 @@ def _of_label(exchange, label):
     return Exchange(source[label], sink[group], keep[group], exposure[label], amount)
 
 
-class _Tiling(NamedTuple):
+class Tiling(NamedTuple):
     """Division of a field into blocks of rows."""
 
     height: int
@@ -119,7 +119,7 @@ class _Tiling(NamedTuple):
     """(threads + 1) blocks of each thread."""
 
     @classmethod
-    def of(cls, u: Field, grid: Grid, threads: int) -> _Tiling:
+    def of(cls, u: Field, grid: Grid, threads: int) -> Tiling:
         """Blocks of a field (rows, nx); a block reaches its neighbors' rows only."""
         rows, width = u.shape
         height = max(1, BLOCK_VOXELS // width)
@@ -191,7 +191,7 @@ def _levels(old, new, levels, low, high, low_rise, high_rise, height, medium, sl
 
 
 @njit(**_JIT)
-def _linear_serial(
+def linear_serial(
     u, scratch, piece, n_sub, tiling, grid, value, r, decay, faces, slots, exchange, sums, balance
 ):  # fmt: skip
     """Sub-steps `start` to `stop` of the labels of a piece, one label after the other.
@@ -323,7 +323,7 @@ def advance_linear(
     check_shape("flows", flows, (labels, 6))
     each = by_label(n_sub, labels).astype(np.int64)
     whole = threads > 1 and labels > 1 and (labels >= threads or field[0].size < DIVIDED_VOXELS)
-    tiling = _Tiling.of(field[0], grid, 1 if whole else threads)
+    tiling = Tiling.of(field[0], grid, 1 if whole else threads)
     medium = grid, value, by_label(diffusion.r, labels), by_label(diffusion.decay, labels), faces
     keep, balance = 1.0 / (1.0 + sink), (flows, source.sum(axis=1), inflows(u, diffusion))
 
@@ -336,7 +336,7 @@ def advance_linear(
     if whole:
         _share_labels(field, each, [(copy[i], *state()) for i in range(min(threads, labels))])
         return
-    kernel, only = _linear_serial if len(tiling.bounds) == 2 else _linear_parallel, state()
+    kernel, only = linear_serial if len(tiling.bounds) == 2 else _linear_parallel, state()
     for piece in pieces(np.arange(labels), each, field[0].size):
         kernel(field, copy[0], piece, *only)
 
@@ -357,7 +357,7 @@ def _share_labels(field: Field, n_sub: Integers, states: list[tuple[Any, ...]]) 
             for piece in pieces(labels, n_sub, field[0].size):
                 if stopped.is_set():
                     return
-                _linear_serial(field, scratch, piece, *others)
+                linear_serial(field, scratch, piece, *others)
 
     run_together([partial(advance, state) for state in states])
 
@@ -381,9 +381,14 @@ def collect(entry_slot, entry_cell, weight, rate, exposure, taken):
     """
     for label in range(taken.shape[0]):
         group = label % rate.shape[0]
-        for e in range(entry_slot.size):
-            i = entry_cell[e]
-            taken[label, i] += rate[group, i] * weight[e] * exposure[label, entry_slot[e]]
+        collect_label(entry_slot, entry_cell, weight, rate[group], exposure[label], taken[label])
+
+
+@njit(**_JIT)
+def collect_label(entry_slot, entry_cell, weight, rate, exposure, taken):
+    """The part of `collect` of one label: rate and taken (cells), exposure (slots)."""
+    for e in range(entry_slot.size):
+        taken[entry_cell[e]] += rate[entry_cell[e]] * weight[e] * exposure[entry_slot[e]]
 
 
 @njit(**_JIT)

@@ -56,9 +56,12 @@ class Recorder:
 
     def observe(self, state: State) -> None:
         """Let every observer that is due look at the state."""
-        for key, due in enumerate(self._due):
-            if state.time >= due - ROUNDING * max(due, 1.0):
-                self._look(key, state)
+        for key in self.due_at(state.time):
+            self._look(key, state)
+
+    def due_at(self, time: float) -> list[int]:
+        """Numbers of the observers that are due at a time in s."""
+        return [key for key, due in enumerate(self._due) if time >= due - ROUNDING * max(due, 1.0)]
 
     def finish(self, state: State) -> None:
         """Let every observer that has not seen the final state look at it, then close them all."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tomllib
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -33,7 +34,7 @@ from exoabm.scenario.validation import (
 from exoabm.software import check_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from exoabm.scenario.overrides import Changes
 
@@ -416,3 +417,18 @@ def _toml(data: bytes, name: str) -> dict[str, Any]:
         raise InputError(f"{name}: not valid TOML: {error}{other}") from None
     except RecursionError:
         raise InputError(f"{name}: nested too deep to be a scenario") from None
+
+
+def loaded_from(
+    scenario: str | Path | LoadedScenario, overrides: object, values: Mapping[str, object]
+) -> LoadedScenario:
+    """The scenario, loaded, with other values; ``mesa.batch_run`` splits a mapping into its keys."""
+    if not (overrides is None or isinstance(overrides, Mapping)):
+        raise InputError(
+            f"overrides = {overrides!r}: expected a dictionary of keys and values; with mesa.batch_run give "
+            "each key as a parameter, or a list of dictionaries"
+        )
+    texts = {key: str(value) for key, value in {**(overrides or {}), **values}.items()}
+    if not isinstance(scenario, LoadedScenario):
+        return load(scenario, texts)
+    return scenario.changed(texts) if texts else scenario

@@ -13,7 +13,7 @@ from exoabm.domain import Domain
 from exoabm.errors import ResourceError
 from exoabm.scenario.cell_builder import behaviors_in_use, binding, classes_of, processes
 from exoabm.scenario.vesicle_encounters import stay_and_encounters
-from exoabm.transport.continuum_engine import DENSE
+from exoabm.transport.occupied_voxels import DENSE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ BYTES_PER_CONTACT = 8 * 16
 """Trafficking arrays and their increments, per cell, kind and label."""
 BYTES_PER_SIZE = 8 * 4
 """Shares of a size class in bound, endosomal and returning vesicles, and their increments."""
-BYTES_PER_RECORDED_CONTACT = 700
+BYTES_PER_RECORDED_CONTACT = 600
 """Recorded values of a cell that takes vesicles up."""
 BYTES_PER_VESICLE = 68.0
 """With reserve for growth and during a step, measured from about 4 million vesicles on. Up to half a million

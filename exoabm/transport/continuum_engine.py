@@ -11,30 +11,31 @@ sub-steps inside the coupling step. Uptake saturates on the sum over all rows.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exoabm.accounting.step_records import Emissions, Sources, TransportResult
+from exoabm.accounting.step_records import Emissions, Pathway, Returning, Sources, StepsTaken, TransportResult
 from exoabm.errors import NumericalError
+from exoabm.kernels.binding_kinetics import Transfers
 from exoabm.kernels.diffusion_stencil import CLEARED, ENTERED, ESCAPED, MASS, Diffusion
+from exoabm.kernels.linear_steps import Captured, Entering, Held, Record, advance_linear_steps
 from exoabm.kernels.linear_uptake import (
     DIVIDED_VOXELS,
-    Slots,
     advance_linear,
     collect,
-    index_slots,
     spread,
     spread_back,
 )
+from exoabm.kernels.row_groups import sum_of_each_row
 from exoabm.kernels.saturable_uptake import advance_saturable
-from exoabm.kernels.uptake_rates import Entries, UptakeLaw, index_entries
 from exoabm.processors import free_cores, usable_cores
 from exoabm.state import RESERVOIR
-from exoabm.transport.cell_grid_coupling import Coupling, Weights, couple
+from exoabm.transport.cell_grid_coupling import Coupling
 from exoabm.transport.grid_discretization import choose_courant, conductance, is_uniform, substep_rates
-from exoabm.transport.membrane_geometry import MembraneGeometry, membrane_geometry_of
+from exoabm.transport.membrane_geometry import membrane_geometry_of
+from exoabm.transport.occupied_voxels import Sites, at_present, sites_of
 from exoabm.transport.receptor_binding import Receptors, shared
 from exoabm.vesicle import most_classes
 
@@ -43,30 +44,17 @@ if TYPE_CHECKING:
 
 EMPTY_FIELD = 1e-25
 """Vesicles below which a field is set to 0, before its numbers become subnormal and slow."""
-DENSE = 0.3
-"""Share of occupied voxels from which on all are treated as such where uptake saturates: faster; assumed."""
 PARALLEL_UPDATES = 1 << 21
 """Updates of voxels in a call, about 1 ms, from which on threads with rows of their own are faster than one.
 A thread costs 0.1 ms, measured."""
+UPDATES_AT_ONCE = 1 << 27
+"""Updates of voxels in the steps that are taken at once, about 0.1 s; an interrupt waits for them."""
+CONTACTS_AT_ONCE = 1 << 18
+"""Counts of a cell and an origin in these steps, four of 8 bytes each."""
 SLICES = 8
 """Parts of a step in which kinds that share receptors alternate, in reversed order."""
 DRIFT_TOLERANCE = {np.dtype("f8"): 1e-9, np.dtype("f4"): 1e-3}
 """Largest relative difference allowed between a field's sum and its own balance in one coupling step."""
-
-
-@dataclass(frozen=True)
-class _Sites:
-    """Coupling of cells to the field of one vesicle kind, as arguments of the kernels."""
-
-    couplings: tuple[Coupling, ...]
-    """One for each size class; they differ in kappa only."""
-    slots: Slots
-    entries: Entries
-    entry_slot: np.ndarray
-    law: UptakeLaw
-    release: Weights
-    sink_rate: np.ndarray
-    """sum_i kappa_i w_iq / V of each size class, 1/s, shape (S, slots)."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +110,7 @@ class Continuum:
         if self._scratch.shape != largest.shape:
             self._scratch = np.empty_like(largest)
         walls = membrane_geometry_of(state)
-        self._sites = [_sites(state, kind, walls) for kind in range(len(state.kinds))]
+        self._sites = [sites_of(state, kind, walls) for kind in range(len(state.kinds))]
         number = np.column_stack([sites.couplings[0].receptors for sites in self._sites])
         self._receptors = number if np.isfinite(number).any() else None
         self._pool = shared(state)
@@ -187,6 +175,67 @@ class Continuum:
             result.arrival = receptors.arrival(result.captured.sum(axis=2))
         return result
 
+    def most_at_once(self, state: State, dt: float) -> int:
+        """Steps of ``dt`` seconds that ``take_steps`` may take at once; 1 where it is of no use."""
+        plain = all(field.dtype == np.float64 for field in state.fields)
+        if self._receptors is not None or self._divides or not plain:
+            return 1
+        kinds = range(len(state.kinds))
+        substeps = sum(int(self._substeps(state, kind, dt, None).sum()) for kind in kinds)
+        updates = max(1, substeps * len(state.labels) * state.domain.n_voxels)
+        contacts = max(1, len(state.cells) * len(kinds) * len(state.labels))
+        return max(1, min(UPDATES_AT_ONCE // updates, CONTACTS_AT_ONCE // contacts))
+
+    def take_steps(
+        self, state: State, released: Emissions, way: Pathway, times: np.ndarray, dt: float
+    ) -> StepsTaken:
+        """Advance fields and contents of cells by steps of ``dt`` seconds that end at ``times``.
+
+        ``released`` is the same in each, what cells return is not; see ``Engine``.
+        """
+        n, kinds, labels, steps = len(state.cells), len(state.kinds), len(state.labels), len(times)
+        taken = StepsTaken(
+            *np.zeros((5, steps, kinds, labels)), tuple(np.zeros((4, steps, n, kinds, labels)))
+        )
+        sources = Sources(released, Returning.none(), Emissions.none())
+        for kind, sites in enumerate(self._sites):
+            field, classes = state.fields[kind], state.kinds[kind].size_classes
+            n_sub = self._substeps(state, kind, dt, None)
+            constant = _sources(state, sites, sources, kind, np.ones(classes))
+            step = _KindStep(
+                kind, dt, n_sub, constant, _side_values(state, kind), np.empty(0), np.zeros((len(field), 6))
+            )
+            h = dt / n_sub
+            record = Record(
+                Transfers(*taken.fates),
+                np.zeros((steps, len(field), 6)),
+                np.zeros((steps, len(field))),
+                taken.waiting[:, kind],
+            )
+            advance_linear_steps(
+                field,
+                self._scratch[: len(field)],
+                times=times,
+                n_sub=n_sub,
+                diffusion=self._diffusion(state, step, h),
+                slots=sites.slots,
+                sink=sites.sink_rate * h[:, None],
+                entering=Entering(constant, state.kinds[kind].shares, *sites.release[:3]),
+                capture=Captured(
+                    sites.entry_slot,
+                    sites.entries.cell,
+                    sites.entries.weight,
+                    _rate(state, sites, h),
+                    sites.entries.order,
+                ),
+                held=Held(kind, way.coefficients, way.shares, way.contents, way.sizes, way.contact),
+                record=record,
+                least=EMPTY_FIELD,
+                threads=self._threads(field, n_sub * steps),
+            )
+            _book(state, kind, record, times, taken)
+        return taken
+
     def _saturates(self, kind: int, receptors: Receptors | None) -> bool:
         return receptors is not None and not self._sites[kind].couplings[0].linear
 
@@ -208,8 +257,9 @@ class Continuum:
         if receptors is not None and self._saturates(step.kind, receptors):
             self._saturable(state, step, sites, receptors)
         else:
-            self._linear(state, step, _at_present(state, sites))
-        held = _check(state, step.kind, field, flows)
+            self._linear(state, step, at_present(state, sites))
+        held = _held(field)
+        _check(state, step.kind, held, flows)
         faint = (held > 0) & (held < EMPTY_FIELD)
         field[faint] = 0.0
         flows[faint, CLEARED] += held[faint]
@@ -238,7 +288,7 @@ class Continuum:
             return free if self._divides else min(free, len(field))
         return 1
 
-    def _linear(self, state: State, step: _KindStep, sites: _Sites) -> None:
+    def _linear(self, state: State, step: _KindStep, sites: Sites) -> None:
         """Each row in the sub-steps of its size class."""
         field, h = state.fields[step.kind], step.dt / step.n_sub
         exposure = np.zeros(step.source.shape)
@@ -254,14 +304,11 @@ class Continuum:
             flows=step.flows,
             threads=self._threads(field, step.n_sub),
         )
-        rate = (h / state.domain.voxel_volume)[:, None] * np.array([c.kappa for c in sites.couplings])
         entries, taken = sites.entries, np.zeros(step.taken.shape)
-        collect(
-            sites.entry_slot, entries.cell, entries.weight, rate[:, entries.order].copy(), exposure, taken
-        )
+        collect(sites.entry_slot, entries.cell, entries.weight, _rate(state, sites, h), exposure, taken)
         step.taken[:, entries.order] += taken
 
-    def _saturable(self, state: State, step: _KindStep, sites: _Sites, receptors: Receptors) -> None:
+    def _saturable(self, state: State, step: _KindStep, sites: Sites, receptors: Receptors) -> None:
         """All rows together, in the sub-steps of the fastest: they share the membranes."""
         field, classes = state.fields[step.kind], len(sites.couplings)
         n_sub = int(step.n_sub[0])
@@ -287,10 +334,38 @@ class Continuum:
 
 def _held(field: np.ndarray) -> np.ndarray:
     """Vesicles in each row of a field."""
-    return np.asarray(field.reshape(len(field), -1).sum(axis=1, dtype=np.float64))
+    values = field.reshape(len(field), -1)
+    if field.dtype != np.float64:
+        return np.asarray(values.sum(axis=1, dtype=np.float64))
+    total = np.empty(len(field))
+    sum_of_each_row(values, total)
+    return total
 
 
-def _sources(state: State, sites: _Sites, sources: Sources, kind: int, parts: np.ndarray) -> np.ndarray:
+def _rate(state: State, sites: Sites, h: np.ndarray) -> np.ndarray:
+    """kappa h / V of each size class with sub-steps h (S,), (S, cells) in the order of the entries."""
+    kappa = np.array([each.kappa for each in sites.couplings])
+    return ((h / state.domain.voxel_volume)[:, None] * kappa)[:, sites.entries.order].copy()
+
+
+def _book(state: State, kind: int, record: Record, times: np.ndarray, taken: StepsTaken) -> None:
+    """Check the balance of each step, and sum its flows and what is free over the size classes.
+
+    Where it does not close, the time of the state is the start of that step.
+    """
+    shape, start = (len(times), len(state.labels), state.kinds[kind].size_classes), state.time
+    for step, end in enumerate(times.tolist()):
+        _check(state, kind, record.held[step], record.flows[step])
+        state.time = end
+    state.time = start
+    flows = record.flows.reshape(*shape, -1).sum(axis=2)
+    for total, column in ((taken.cleared, CLEARED), (taken.escaped, ESCAPED), (taken.entered, ENTERED)):
+        total[:, kind] = flows[..., column]
+    rest = np.where(record.held < EMPTY_FIELD, 0.0, record.held)
+    taken.free[:, kind] = rest.reshape(shape).sum(axis=2) + taken.waiting[:, kind]
+
+
+def _sources(state: State, sites: Sites, sources: Sources, kind: int, parts: np.ndarray) -> np.ndarray:
     """(rows, slots) vesicles of a kind that enter, over the number of parts (S,) of the step."""
     release, shares, labels = sites.release, state.kinds[kind].shares, len(state.labels)
     source = np.zeros((labels, len(shares), release.shape[1]))
@@ -315,63 +390,6 @@ def _of_kind(emitted: Emissions, kind: int) -> tuple[np.ndarray, ...]:
     return tuple(np.asarray(c[mine], t) for c, t in zip(columns, types, strict=True))
 
 
-def _sites(state: State, kind: int, walls: MembraneGeometry) -> _Sites:
-    """Gather the occupied voxels ("slots") of all cells for one vesicle kind."""
-    domain, couplings = state.domain, couple(state, kind, walls)
-    coupling = couplings[0]
-    touched = np.zeros(domain.n_voxels, bool)
-    touched[coupling.uptake_weights.indices] = touched[coupling.release_weights.indices] = True
-    if not coupling.linear and touched.sum() >= DENSE * touched.size:
-        touched[:] = True
-    used = np.flatnonzero(touched)
-    slot_of = np.cumsum(touched, dtype=np.int32) - 1
-    uptake, n_cells = coupling.uptake_weights, len(state.cells)
-    slot, cell = (
-        slot_of[uptake.indices],
-        np.repeat(np.arange(n_cells, dtype=np.int32), np.diff(uptake.indptr)),
-    )
-    by_slot = np.argsort(slot, kind="stable")
-    entry_slot = slot[by_slot].astype(np.int64)
-    entries = index_entries(entry_slot, cell[by_slot], uptake.data[by_slot], used, n_cells=n_cells)
-    kappa = np.array([each.kappa for each in couplings])
-    return _Sites(
-        couplings=couplings,
-        slots=index_slots(used, domain.shape),
-        entries=entries,
-        entry_slot=entry_slot,
-        law=UptakeLaw(coupling.membrane_rate, kappa, np.zeros(len(state.cells))),
-        release=coupling.release_weights._replace(
-            indices=slot_of[coupling.release_weights.indices], shape=(n_cells, used.size)
-        ),
-        sink_rate=_sink_rate(kappa, entries, entry_slot, used.size, domain.voxel_volume),
-    )
-
-
-def _sink_rate(
-    kappa: np.ndarray, entries: Entries, entry_slot: np.ndarray, slots: int, volume: float
-) -> np.ndarray:
-    """sum_i kappa_i w_iq / V, (S, slots), of kappa (S, cells)."""
-    return np.array(
-        [
-            np.bincount(entry_slot, k[entries.order[entries.cell]] / volume * entries.weight, slots)
-            for k in kappa
-        ]
-    )
-
-
-def _at_present(state: State, sites: _Sites) -> _Sites:
-    """Sites with the present share of the uptake rates, for linear uptake."""
-    share = state.uptake_share()
-    if share is None:
-        return sites
-    couplings = tuple(
-        replace(each, kappa=each.kappa * each.relative_kappa(share)) for each in sites.couplings
-    )
-    kappa, slots = np.array([each.kappa for each in couplings]), sites.sink_rate.shape[1]
-    rate = _sink_rate(kappa, sites.entries, sites.entry_slot, slots, state.domain.voxel_volume)
-    return replace(sites, couplings=couplings, sink_rate=rate)
-
-
 def _side_values(state: State, kind: int) -> np.ndarray:
     """Vesicles per voxel at fixed faces, (rows, 6): only the reservoir's label enters, in all sizes."""
     shares = state.kinds[kind].shares
@@ -385,15 +403,13 @@ def _side_values(state: State, kind: int) -> np.ndarray:
     return values.reshape(-1, 6)
 
 
-def _check(state: State, kind: int, field: np.ndarray, flows: np.ndarray) -> np.ndarray:
-    """Vesicles in each row of a field, (rows,), after comparing them with the solver's own balance."""
-    actual = _held(field)
-    gap, vesicle = np.abs(actual - flows[:, MASS]), state.kinds[kind]
-    if not (gap <= DRIFT_TOLERANCE[field.dtype] * np.maximum(flows[:, MASS], 1e-6)).all():
+def _check(state: State, kind: int, held: np.ndarray, flows: np.ndarray) -> None:
+    """Compare the vesicles in each row of a field, (rows,), with the solver's own balance."""
+    gap, vesicle = np.abs(held - flows[:, MASS]), state.kinds[kind]
+    if not (gap <= DRIFT_TOLERANCE[state.fields[kind].dtype] * np.maximum(flows[:, MASS], 1e-6)).all():
         worst = int(np.argmax(np.where(np.isfinite(gap), gap, np.inf)))
         raise NumericalError(
             f"the field of {vesicle.name} from {state.labels.names[worst // vesicle.size_classes]} holds "
-            f"{actual[worst]:.9g} vesicles at {state.time / 3600:.6g} h, but its balance says "
+            f"{held[worst]:.9g} vesicles at {state.time / 3600:.6g} h, but its balance says "
             f"{flows[worst, MASS]:.9g}"
         )
-    return actual

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from exoabm.accounting.step_records import Sources, TransportResult
+    from exoabm.accounting.step_records import Emissions, Pathway, Sources, StepsTaken, TransportResult
     from exoabm.state import State
 
 
@@ -24,6 +24,19 @@ class Engine(Protocol):
 
     def advance(self, state: State, sources: Sources, dt: float) -> TransportResult:
         """Advance by ``dt`` seconds: sources enter uniformly in time; free vesicles move and are captured."""
+        ...
+
+    def most_at_once(self, state: State, dt: float) -> int:
+        """Steps that ``take_steps`` can take at once; 1 where steps are taken one by one."""
+        ...
+
+    def take_steps(
+        self, state: State, released: Emissions, way: Pathway, times: np.ndarray, dt: float
+    ) -> StepsTaken:
+        """Advance free vesicles, and those on and in cells, by steps of ``dt`` seconds that end at ``times``.
+
+        ``released`` is the same in each step; nothing else enters but what cells return.
+        """
         ...
 
     def bind(self, state: State) -> None:

@@ -62,21 +62,21 @@ def test_threads_use_the_code_that_is_compiled_for_one():
     """A second compilation, for arrays of another layout, takes about 1 s of the first run of a user."""
     for threads in (1, 2):
         advance((9, 13), threads)
-    layouts = {piece[0].layout for _, _, piece, *_ in linear_uptake._linear_serial.signatures}
+    layouts = {piece[0].layout for _, _, piece, *_ in linear_uptake.linear_serial.signatures}
     assert layouts == {"C"}
 
 
 def test_threads_share_the_work(monkeypatch):
     """Both are at work at the same time, in arrays of their own, with similar numbers of sub-steps."""
     begun, together = [], threading.Barrier(2)
-    kernel = linear_uptake._linear_serial
+    kernel = linear_uptake.linear_serial
 
     def watched(u, scratch, piece, n_sub, *state):
         begun.append((n_sub[piece[0]].tolist(), threading.get_ident(), scratch.ctypes.data))
         together.wait(60)
         kernel(u, scratch, piece, n_sub, *state)
 
-    monkeypatch.setattr(linear_uptake, "_linear_serial", watched)
+    monkeypatch.setattr(linear_uptake, "linear_serial", watched)
     advance((9, 13), 2)
     numbers, threads, arrays = zip(*begun, strict=True)
     assert numbers == ([14, 9, 2], [14, 9, 2])
@@ -101,7 +101,7 @@ def test_an_exception_in_a_thread_is_raised(monkeypatch, own):
         failed.wait(60)
         time.sleep(0.05)
 
-    monkeypatch.setattr(linear_uptake, "_linear_serial", kernel)
+    monkeypatch.setattr(linear_uptake, "linear_serial", kernel)
     with pytest.raises(KeyboardInterrupt):
         advance((9, 13), 2)
     assert calls.count(True) == 1

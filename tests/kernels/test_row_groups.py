@@ -21,7 +21,7 @@ from exoabm.kernels import (
 
 VESICLES = {"transport.engine": "vesicles", "cell_type.donor.release_rate": "300 / h"}
 RUNS = {
-    "linear": (linear_uptake, "_linear_serial", {}, 1),
+    "linear": (linear_uptake, "linear_serial", {}, 1),
     "shared": (saturable_uptake, "_advance", {"cell_type.recipient.saturation": "1 nM"}, 1),
     "linear, threads": (linear_uptake, "_linear_parallel", {}, 8),  # more than rows of the field
     "shared, threads": (saturable_uptake, "_advance", {"cell_type.recipient.saturation": "1 nM"}, 2),
