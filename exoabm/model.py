@@ -259,10 +259,12 @@ class ExosomeModel(Model):  # type: ignore[misc]
         acting = self._awaited is None and any(k.step is not BaseAgent.step for k in self._agents_by_type)
         step = Step(self.state, self.engine, self.recorder, self._length, self.protocol)
         number = quiet_steps(step, most) if plain and not acting else 1
+        if number == 1:
+            self.step()
+            return
         with interrupt_held(), marked_if_incomplete(self.state):
-            if number > 1:
-                advance_quietly(step, number)
-                self._taken = number
+            advance_quietly(step, number)
+            self._taken = number
             for _ in range(number):
                 self.step()
 
@@ -325,8 +327,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
     def from_checkpoint(cls, file: str | Path, *, threads: int | None = 1) -> Self:
         """The model of a run at one of its checkpoints; it goes on to the same bits as the run.
 
-        With other versions of libraries, or on another machine, the bits may differ; ``warnings`` then says
-        so.
+        With other libraries, or on another machine, the bits may differ, and ``warnings`` says so.
 
         Parameters
         ----------
@@ -372,9 +373,8 @@ class ExosomeModel(Model):  # type: ignore[misc]
     def set(self, key: str, value: object) -> None:
         """Change a rate, probability or saturation between two steps; the next step uses the new value.
 
-        What the run has become stays: cells, vesicles, fields and all counts. The change is noted with its
-        time in ``changes``, in ``run.json`` and in checkpoints; a run with the same changes at the same times
-        gives the same bits, also after ``resume``.
+        Cells, vesicles, fields and counts stay. The change is noted with its time in ``changes``, run.json and
+        checkpoints; the same changes at the same times give the same bits, also after ``resume``.
 
         Parameters
         ----------

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 def quiet_steps(step: Step, most: int) -> int:
     """Steps from now on, up to ``most``, of which only the last is observed; 1 where steps are not quiet."""
-    state, dt = step.state, step.dt
-    if most < 2 or step.protocol is not None or not _quiet(state):
+    state, dt, engine = step.state, step.dt, step.engine.at_once
+    if most < 2 or engine is None or step.protocol is not None or not _quiet(state):
         return 1
-    most, time = min(most, step.engine.most_at_once(state, dt)), state.time
+    most, time = min(most, engine.most_at_once(state, dt)), state.time
     for number in range(1, most):
         time += dt
         if step.recorder.due_at(time):
@@ -53,11 +53,12 @@ def _constant(cell_type: CellType) -> bool:
 
 def advance_quietly(step: Step, number: int) -> None:
     """Advance by ``number`` quiet steps; errors as of ``schedule.advance``."""
-    state, dt = step.state, step.dt
+    state, dt, engine = step.state, step.dt, step.engine.at_once
+    assert engine is not None, "asked by `quiet_steps`"
     times = np.add.accumulate([state.time, *[dt] * number])[1:]
     with complete_or_marked(state, dt):
         released = secrete(state, dt)
-        taken = step.engine.take_steps(state, released, pathway(state, dt), times, dt)
+        taken = engine.take_steps(state, released, pathway(state, dt), times, dt)
         sources = Sources(released, Returning.none(), Emissions.none())
         for i, time in enumerate(times.tolist()):
             if i > 0:

@@ -263,6 +263,13 @@ class StepsTaken:
     waiting: np.ndarray
     fates: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
+    @classmethod
+    def zeros(cls, steps: int, cells: int, kinds: int, labels: int) -> StepsTaken:
+        """No vesicles in any step."""
+        cleared, escaped, entered, free, waiting = np.zeros((5, steps, kinds, labels))
+        taken_up, lysosomal, recycled, delivered = np.zeros((4, steps, cells, kinds, labels))
+        return cls(cleared, escaped, entered, free, waiting, (taken_up, lysosomal, recycled, delivered))
+
     def transport(self, step: int) -> TransportResult:
         """Losses and gains of a step, without captures, which are in ``uptake``."""
         return TransportResult(np.empty(0), self.cleared[step], self.escaped[step], self.entered[step])

@@ -175,8 +175,13 @@ class Continuum:
             result.arrival = receptors.arrival(result.captured.sum(axis=2))
         return result
 
+    @property
+    def at_once(self) -> Continuum:
+        """The engine itself; see ``StepsAtOnce``."""
+        return self
+
     def most_at_once(self, state: State, dt: float) -> int:
-        """Steps of ``dt`` seconds that ``take_steps`` may take at once; 1 where it is of no use."""
+        """Steps of ``dt`` seconds that ``take_steps`` may take; 1 where uptake saturates or the grid is large."""
         plain = all(field.dtype == np.float64 for field in state.fields)
         if self._receptors is not None or self._divides or not plain:
             return 1
@@ -191,12 +196,10 @@ class Continuum:
     ) -> StepsTaken:
         """Advance fields and contents of cells by steps of ``dt`` seconds that end at ``times``.
 
-        ``released`` is the same in each, what cells return is not; see ``Engine``.
+        ``released`` is the same in each, what cells return is not; see ``StepsAtOnce``.
         """
         n, kinds, labels, steps = len(state.cells), len(state.kinds), len(state.labels), len(times)
-        taken = StepsTaken(
-            *np.zeros((5, steps, kinds, labels)), tuple(np.zeros((4, steps, n, kinds, labels)))
-        )
+        taken = StepsTaken.zeros(steps, n, kinds, labels)
         sources = Sources(released, Returning.none(), Emissions.none())
         for kind, sites in enumerate(self._sites):
             field, classes = state.fields[kind], state.kinds[kind].size_classes

@@ -14,20 +14,11 @@ if TYPE_CHECKING:
     from exoabm.state import State
 
 
-class Engine(Protocol):
-    """Transport of free vesicles, and their capture by cells.
-
-    All variables of an engine are in ``State``; an engine only holds quantities derived from them.
-    """
-
-    name: str
-
-    def advance(self, state: State, sources: Sources, dt: float) -> TransportResult:
-        """Advance by ``dt`` seconds: sources enter uniformly in time; free vesicles move and are captured."""
-        ...
+class StepsAtOnce(Protocol):
+    """Several steps of transport and of uptake, at once."""
 
     def most_at_once(self, state: State, dt: float) -> int:
-        """Steps that ``take_steps`` can take at once; 1 where steps are taken one by one."""
+        """Steps that ``take_steps`` can take; 1 where it is of no use."""
         ...
 
     def take_steps(
@@ -37,6 +28,24 @@ class Engine(Protocol):
 
         ``released`` is the same in each step; nothing else enters but what cells return.
         """
+        ...
+
+
+class Engine(Protocol):
+    """Transport of free vesicles, and their capture by cells.
+
+    All variables of an engine are in ``State``; an engine only holds quantities derived from them.
+    """
+
+    name: str
+
+    @property
+    def at_once(self) -> StepsAtOnce | None:
+        """How several steps are taken at once; None where they are taken one by one."""
+        ...
+
+    def advance(self, state: State, sources: Sources, dt: float) -> TransportResult:
+        """Advance by ``dt`` seconds: sources enter uniformly in time; free vesicles move and are captured."""
         ...
 
     def bind(self, state: State) -> None:

@@ -79,9 +79,10 @@ class VesicleEngine:
             count_pairs(first + free, state.vesicles.kind, state.vesicles.label, count)
         return count
 
-    def most_at_once(self, state: State, dt: float) -> int:
-        """One: single vesicles are moved step by step."""
-        return 1
+    @property
+    def at_once(self) -> None:
+        """None: single vesicles are moved step by step."""
+        return
 
     def advance(self, state: State, sources: Sources, dt: float) -> TransportResult:
         """Let new vesicles in, move all free ones for ``dt`` seconds, capture some; see ``Engine``.
