@@ -373,7 +373,7 @@ class ExosomeModel(Model):  # type: ignore[misc]
     def set(self, key: str, value: object) -> None:
         """Change a rate, probability or saturation between two steps; the next step uses the new value.
 
-        Cells, vesicles, fields and counts stay. The change is noted with its time in ``changes``, run.json and
+        Cells, vesicles, fields and counts stay. A change is noted with its time in ``changes``, run.json and
         checkpoints; the same changes at the same times give the same bits, also after ``resume``.
 
         Parameters

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SECONDS = 2.0
 """Time that the steps of a probe may take; a step that would take longer is cut, and its time scaled."""
 MOST_STEPS = 50
+AT_ONCE = 10
+"""Steps of a probe that a run may take at once, where they are short."""
 WORTH_A_PROBE = 60.0
 """A run that roughly takes less than this is not worth a probe, s."""
 
@@ -125,10 +127,14 @@ def probe(
         full = min(float(clock.step), duration)
         part = min(1.0, SECONDS / (4 * guess.step_seconds))
         model.advance_by(part * full)
+        some = AT_ONCE if SECONDS / guess.step_seconds > 4 * AT_ONCE else 1
         count, start = 0, now()
         while count == 0 or (count < MOST_STEPS and now() - start < SECONDS):
-            model.advance_by(part * full)
-            count += 1
+            if some > 1:
+                model.run_until(model.state.time + some * full)
+            else:
+                model.advance_by(part * full)
+            count += some
         step = (now() - start) / (count * part) + _growth(model, guess, duration)
     share = duration / float(clock.duration)
     return Timing(

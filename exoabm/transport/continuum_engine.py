@@ -181,7 +181,7 @@ class Continuum:
         return self
 
     def most_at_once(self, state: State, dt: float) -> int:
-        """Steps of ``dt`` seconds that ``take_steps`` may take; 1 where uptake saturates or the grid is large."""
+        """Steps of ``dt`` seconds that ``take_steps`` may take; 1 where uptake saturates."""
         plain = all(field.dtype == np.float64 for field in state.fields)
         if self._receptors is not None or self._divides or not plain:
             return 1
