@@ -32,6 +32,11 @@ def own_process() -> None:
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 
+def shared_process() -> None:
+    """State that a server runs in this process: runs of readers set nothing that would stay."""
+    _own.discard(os.getpid())
+
+
 def keep_little_memory() -> None:
     """Have glibc return arrays of `RETURNED_ARRAY` and more to the system whenever they are freed.
 

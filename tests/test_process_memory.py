@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from exoabm import process_memory
+from exoabm.cli import page_and_benchmark_commands
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,19 @@ def test_arrow_takes_memory_from_the_allocator_of_numpy_unless_the_user_chose_an
         environ["ARROW_DEFAULT_MEMORY_POOL"] = chosen
     found = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, check=True)
     assert found.stdout.decode().strip() == (chosen or "system")
+
+
+def test_a_run_of_a_reader_leaves_the_server_as_it_is(monkeypatch) -> None:
+    set_to: list[tuple[int, int]] = []
+    glibc = SimpleNamespace(mallopt=lambda *option: set_to.append(option))
+    monkeypatch.setattr(process_memory.ctypes, "CDLL", lambda _: glibc)
+    monkeypatch.setattr(process_memory, "_own", set())
+    monkeypatch.setattr(page_and_benchmark_commands, "import_module", lambda _: SimpleNamespace(serve=served))
+    process_memory.own_process()  # as the command line does first
+    page_and_benchmark_commands.dash("two_cells", classroom=True)
+    assert set_to == []
+
+
+def served(*_: object, **__: object) -> None:
+    """A server in which a reader downloads a run with single vesicles."""
+    process_memory.keep_little_memory()

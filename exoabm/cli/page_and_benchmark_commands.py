@@ -10,6 +10,7 @@ import typer
 
 from exoabm.cli.console import app, out, plain_table, print_json, state_what_remains
 from exoabm.cli.options import JsonOption
+from exoabm.process_memory import shared_process
 
 
 @app.command(rich_help_panel="Runs")
@@ -44,6 +45,7 @@ def dash(
     ] = False,
 ) -> None:
     """Open a running model in the browser, served locally."""
+    shared_process()
     # The page stands above the command line, which therefore calls it by its name alone.
     serve = import_module("exoabm.viz.server.serve").serve
     serve(scenario, port=port, browser=browser, seats=seats, base_url=base_url, classroom=classroom)

@@ -15,6 +15,7 @@ from ipyvuetify import Html
 from pydantic import ValidationError
 
 from exoabm import ExosomeModel
+from exoabm.batch.execution.run_readouts import measure
 from exoabm.scenario.loader import shipped
 from exoabm.tables.readouts import parse
 from exoabm.viz import app, page_run
@@ -166,6 +167,16 @@ def test_a_question_names_the_values_before_and_after_the_change(scenario: str) 
         assert (after in made, before in known) == (True, True)
     for before, after in re.findall(r"from ([\d.]+)(?: \w+)? to ([\d.]*\d)", prediction.question):
         assert (after in made, before in known) == (True, True)
+
+
+def test_a_reach_that_no_vesicle_shows_is_no_readout() -> None:
+    """A donor whose only uptake is its own: its mean over other cells is undefined, not 0."""
+    own = {"cell_type.donor.takes_up": "['exosome']", "cell_type.recipient.uptake_rate": "0"}
+    model = ExosomeModel("two_cells", seed=1, overrides=own)
+    model.run(1)
+    assert final_readouts(model)["taken_up[exosome]"] > 0
+    assert "reach_mean_um[donor]" not in final_readouts(model)
+    assert measure(model).get("reach_mean_um[donor]") is None
 
 
 def test_a_run_without_the_readout_answers_nothing() -> None:

@@ -50,7 +50,8 @@ def final_readouts(model: ExosomeModel) -> dict[str, float]:
     state = model.state
     found = dict(measure(state))
     for donor, values in reach(state).items():
-        found[named("reach_mean_um", donor)] = values.get("mean_um", 0.0)
+        if "mean_um" in values:  # some were taken up by other cells
+            found[named("reach_mean_um", donor)] = values["mean_um"]
     position, kinds = state.cells.position, state.cells.type
     for (i, a), (j, b) in permutations(enumerate(state.types), 2):
         start, end = position[kinds == i], position[kinds == j]
