@@ -34,8 +34,8 @@ MARKUP = {
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 BAD_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError)
 """What the standard library raises for archives that are damaged, locked or of an unknown method."""
-BESIDE = "__MACOSX/"
-"""Folder of an archive with what macOS adds to the files."""
+BESIDE = re.compile(r"(^|/)(__MACOSX/|\.[^/]*$|Thumbs\.db$|desktop\.ini$)")
+"""What operating systems add to the files of an archive; it holds no table."""
 MOST_EXPANSION = 50
 """Times as long as a compressed text may become; tables of cells reach 5 to 20."""
 LEAST_EXPANDED = 1 << 20
@@ -60,11 +60,14 @@ class Text:
     notes: tuple[str, ...] = ()
 
 
-def unpacked(name: str, data: bytes, max_bytes: int) -> bytes:
-    """The content of a gzip or ZIP file, or the data itself; refused if the ratio of sizes is too large."""
+def unpacked(name: str, data: bytes, max_bytes: int, notes: list[str]) -> bytes:
+    """The content of a gzip or ZIP file, or the data itself; refused if the ratio of sizes is too large.
+
+    What is left out is added to ``notes``.
+    """
     most = min(max_bytes, max(MOST_EXPANSION * len(data), LEAST_EXPANDED))
     if data.startswith(ZIP):
-        return _unzipped(name, data, most)
+        return _unzipped(name, data, most, notes)
     if not data.startswith(GZIP):
         return data
     parts, size, rest = [], 0, data
@@ -84,12 +87,13 @@ def unpacked(name: str, data: bytes, max_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-def _unzipped(name: str, data: bytes, most: int) -> bytes:
+def _unzipped(name: str, data: bytes, most: int, notes: list[str]) -> bytes:
     """The one text in a ZIP archive."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = [each.filename for each in archive.infolist() if not each.is_dir()]
-            names = [each for each in names if not each.startswith(BESIDE)]
+            beside = [each for each in names if BESIDE.search(each)]
+            names = [each for each in names if each not in beside]
             if "[Content_Types].xml" in names:
                 raise InputError(f"{name}: is not a text table: a spreadsheet; save the sheet as CSV")
             if len(names) != 1:
@@ -101,6 +105,8 @@ def _unzipped(name: str, data: bytes, most: int) -> bytes:
         raise InputError(f"{name}: not a readable ZIP archive or spreadsheet: {error}") from None
     if len(text) > most:
         raise InputError(_too_large(name, most))
+    if beside:
+        notes.append(f"{enumerated(beside)}, which the operating system had added, left out")
     return text
 
 
@@ -111,7 +117,7 @@ def _too_large(name: str, most: int) -> str:
 def decode(name: str, data: bytes, max_bytes: int) -> Text:
     """The file as text, without a byte order mark; every line ends in LF."""
     notes: list[str] = []
-    data = unpacked(name, data, max_bytes)
+    data = unpacked(name, data, max_bytes, notes)
     for signature, what in SIGNATURES.items():
         if data.startswith(signature):
             raise InputError(f"{name}: is not a text table: {what}")

@@ -79,6 +79,25 @@ def test_one_text_in_a_zip_archive_is_read(tmp_path):
             read_cells(archive(tmp_path / name, **files))
 
 
+@pytest.mark.parametrize(
+    "beside",
+    ["__MACOSX/._cells.csv", ".DS_Store", "run/.DS_Store", "run/._cells.csv", "Thumbs.db", "run/desktop.ini"],
+)
+def test_what_an_operating_system_adds_to_an_archive_is_no_table(tmp_path, beside):
+    path, text = tmp_path / "a.csv.zip", "x,y,type\n" + ROWS
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr(beside, b"\0\1 not a table")
+        made.writestr("run/cells.csv", text)
+    found = read_cells(path, TableOptions(unit="um"))
+    assert len(found.positions) == len(ROWS.splitlines())
+    assert f"{beside!r}, which the operating system had added, left out" in found.recognized()
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("cells.csv", text)
+        made.writestr("desktop.ini.csv", text)  # by its name a table
+    with pytest.raises(InputError, match="it has 2 files"):
+        read_cells(path, TableOptions(unit="um"))
+
+
 def test_gzip_is_known_by_its_bytes(tmp_path):
     packed = gzip.compress(("x,y,type\n" + ROWS).encode())
     assert cells(tmp_path, packed, "cells.csv") == PLAIN
