@@ -285,6 +285,24 @@ def test_readouts(reduce: str, at: str | None, expected: float) -> None:
     assert take(ReadoutTable.model_validate(table), rows) == expected
 
 
+@pytest.mark.parametrize(
+    ("values", "reduced"),
+    [
+        ((None, 9.0, 2.0), {"last": 2.0, "max": 9.0, "mean": 5.5, "time_of_max": 1.0}),  # as a purity
+        ((1.0, None, 2.0), {"last": 2.0, "max": np.nan, "mean": np.nan, "time_of_max": np.nan}),
+        ((None, None, 2.0), {"last": 2.0, "max": np.nan, "mean": np.nan, "time_of_max": np.nan}),
+        ((None,), {"last": np.nan, "max": np.nan, "mean": np.nan, "time_of_max": np.nan}),
+    ],
+)
+def test_a_readout_may_be_undefined_at_the_start_alone(values, reduced) -> None:
+    rows = [{"time_h": float(t)} | ({} if v is None else {"memory": v}) for t, v in enumerate(values)]
+    found = {
+        reduce: take(ReadoutTable(name="x", metric="memory", reduce=reduce), rows, ["memory"])
+        for reduce in reduced
+    }
+    assert found == pytest.approx(reduced, nan_ok=True)
+
+
 def arms_of(loaded: LoadedScenario) -> list[Scenario]:
     """The first two arms as they are run."""
     made = plan_trial(loaded, replicates=2, sweep=False)

@@ -297,7 +297,8 @@ def measure(model: ExosomeModel) -> Readouts:
 def take(readout: ReadoutTable, rows: Sequence[Mapping[str, float]], known: Collection[str] = ()) -> float:
     """Reduce a column of the metrics to one number; NaN where it needs a row that lacks the column.
 
-    ``known`` are columns that the scenario can have, as of a type that has no cells yet or no more.
+    A mean or maximum is that of the later rows where the column is not defined at time 0, as the purity of a
+    harvest. ``known`` are columns that the scenario can have, as of a type that has no cells yet or no more.
 
     Raises
     ------
@@ -314,6 +315,8 @@ def take(readout: ReadoutTable, rows: Sequence[Mapping[str, float]], known: Coll
     column = np.array([row.get(readout.metric, np.nan) for row in taken])
     if readout.reduce == "last":
         return float(column[-1])
+    if len(taken) > 1 and taken[0]["time_h"] == 0 and np.isnan(column[0]):
+        taken, column = taken[1:], column[1:]
     if readout.reduce != "time_to" and np.isnan(column).any():
         return np.nan
     if readout.reduce == "max":
