@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -95,7 +96,7 @@ def writer(finished, to):
 @pytest.fixture
 def plain(monkeypatch):
     """A format of one file, and one of a folder, which write a word."""
-    monkeypatch.setattr(importlib, "import_module", lambda _: SimpleNamespace(write=writer))
+    monkeypatch.setitem(sys.modules, "x", SimpleNamespace(write=writer))
     return Format("p", (".p",), "", "", "x:write"), Format("d", (".d",), "", "", "x:write", folder="inside")
 
 
