@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 from exoabm.scenario.loader import load, shipped
@@ -19,6 +20,7 @@ def test_a_first_step_loads_no_library_that_it_does_not_need(tmp_path: Path) -> 
     """Parts of Mesa that need pandas and networkx load them when they are used."""
     code = f"""
 import sys
+import textwrap
 import exoabm
 model = exoabm.ExosomeModel("two_cells", seed=1)
 model.step()
@@ -76,6 +78,7 @@ def test_a_sweep_is_written_without_pandas(tmp_path: Path) -> None:
     """Words, numbers and missing values in columns of the types by which Arrow is told."""
     code = """
 import sys
+import textwrap
 from types import SimpleNamespace as Of
 import numpy as np
 from exoabm.batch.sweeps import summary
@@ -189,3 +192,24 @@ def test_the_list_of_scenarios_is_read_without_building_them(tmp_path: Path) -> 
     infos = [(name, load(name).scenario.info) for name in shipped()]
     expected = [{"name": name, "title": info.title, "question": info.question} for name, info in infos]
     assert json.loads("\n".join(shown)) == expected
+
+
+def test_matplotlib_waits_until_a_picture_is_drawn(tmp_path: Path) -> None:
+    """Neither importing the room nor drawing touches pyplot, whose state is the process's."""
+    code = """
+        import sys
+        import exoabm.plot.run_figure
+        assert "matplotlib" not in sys.modules
+        import exoabm as xo
+        model = xo.ExosomeModel("two_cells", seed=1)
+        exoabm.plot.run_figure.build_figure(model.state, [])
+        assert "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=tmp_path,  # outside the checkout, where the installed package is found whole
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr

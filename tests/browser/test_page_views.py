@@ -51,7 +51,7 @@ def test_files_parse_and_agree(paused: Any, tmp_path: Path) -> None:
     tab(paused, "Files")
     png = Image.open(io.BytesIO(download(paused, "Picture (PNG)")))
     assert png.format == "PNG"
-    gif = Image.open(io.BytesIO(download(paused, "Film (GIF)")))
+    gif = Image.open(io.BytesIO(download(paused, "Movie (GIF)")))
     assert gif.n_frames >= 2
     for name in ("Network (SVG)", "Types (SVG)"):
         assert ET.fromstring(download(paused, name)).tag.endswith("svg")
@@ -245,12 +245,12 @@ def test_a_movie_is_recorded_by_the_browser(reader: Callable[..., Any]) -> None:
     tab(someone, "Files")
     someone.page.get_by_role("button", name="Record a movie").click()
     someone.go(frames=20)
-    film = "document.querySelector('.exo-film').__vue__"
-    assert someone.page.evaluate(f"{film}.entries({film}.stage()).map(e => e.words)")[:2] == [
+    movie = "document.querySelector('.exo-movie').__vue__"
+    assert someone.page.evaluate(f"{movie}.entries({movie}.stage()).map(e => e.words)")[:2] == [
         "donor",
         "recipient",
     ]
-    someone.page.evaluate(f"{film}.stage().last = undefined; {film}.draw()")  # as where another was opened
+    someone.page.evaluate(f"{movie}.stage().last = undefined; {movie}.draw()")  # as where another was opened
     movie = download(someone, "Stop and save")
     assert movie[:4] == b"\x1a\x45\xdf\xa3", "WebM"
     assert len(movie) > 10_000

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import struct
-import subprocess
-import sys
-import textwrap
 import warnings
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -414,27 +411,6 @@ def test_every_axis_has_its_unit(run: Callable[..., xo.ExosomeModel]) -> None:
         assert x in panel(figure, label).get_xlabel()
         assert y in panel(figure, label).get_ylabel()
     assert panel(figure, "scale 0").get_ylabel() == "free vesicles per mL"
-
-
-def test_matplotlib_waits_until_a_picture_is_drawn(tmp_path: Path) -> None:
-    """Neither importing the room nor drawing touches pyplot, whose state is the process's."""
-    code = """
-        import sys
-        import exoabm.plot.run_figure
-        assert "matplotlib" not in sys.modules
-        import exoabm as xo
-        model = xo.ExosomeModel("two_cells", seed=1)
-        exoabm.plot.run_figure.build_figure(model.state, [])
-        assert "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
-    """
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        cwd=tmp_path,  # outside the checkout, where the installed package is found whole
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
 
 
 def test_styles_give_senders_warm_hues_and_the_largest_a_hue(

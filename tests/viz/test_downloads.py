@@ -93,7 +93,7 @@ def test_too_large_or_too_early_a_run_is_refused(loaded, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("engine", ["continuum", "vesicles"])
-def test_a_film_shows_every_moment(engine: str) -> None:
+def test_a_movie_shows_every_moment(engine: str) -> None:
     model = ExosomeModel("two_cells", seed=1, overrides={"transport.engine": engine})
     scale, frames = Scale(), []
     for number in range(2 * FRAMES):
@@ -113,6 +113,6 @@ def test_a_film_shows_every_moment(engine: str) -> None:
     assert x == pytest.approx(model.state.cells.position[:, 0], abs=0.01)
 
 
-def test_no_film_of_nothing(model: ExosomeModel) -> None:
+def test_no_movie_of_nothing(model: ExosomeModel) -> None:
     with pytest.raises(InputError, match="press Go"):
         gif([], model.state, Looks.of_state(model.state))

@@ -228,7 +228,7 @@ def test_rounding_up(value: float, up: float) -> None:
     assert round_up(value) == pytest.approx(up)
 
 
-def test_a_film_keeps_the_whole_run_evenly() -> None:
+def test_a_movie_keeps_the_whole_run_evenly() -> None:
     recording = Recording(most=50)
     for number in range(1000):
         recording.add(number.to_bytes(4, "little"))
@@ -239,7 +239,7 @@ def test_a_film_keeps_the_whole_run_evenly() -> None:
     assert 1000 - kept[-1] <= kept[1]
 
 
-def test_a_film_stays_within_its_bytes() -> None:
+def test_a_movie_stays_within_its_bytes() -> None:
     recording = Recording(most=10_000, most_bytes=100_000)
     for _ in range(500):
         recording.add(bytes(999))

@@ -18,7 +18,7 @@ from exoabm.viz.components.widgets import (
     Button,
     ChoiceWidget,
     DownloadWidget,
-    FilmWidget,
+    MovieWidget,
     UploadWidget,
     html,
 )
@@ -73,7 +73,7 @@ def _communication_svg(view: str) -> Callable[[Session], bytes]:
     return lambda s: _of_model(lambda m: svg(CommunicationData.of_model(m, s.looks), view, "taken_up"))(s)
 
 
-def _film(session: Session) -> bytes:
+def _movie(session: Session) -> bytes:
     with session.reading() as model:
         return gif(list(session.recording.frames), model.state, session.looks)
 
@@ -105,11 +105,11 @@ ITEMS = (
     ),
     Item(
         "gif",
-        "Film (GIF)",
+        "Movie (GIF)",
         "the recorded frames",
-        "film.gif",
+        "movie.gif",
         "image/gif",
-        _film,
+        _movie,
     ),
     Item(
         "metrics",
@@ -188,7 +188,7 @@ def Export(session: Session, setup: Setup, pulse: solara.Reactive[int]) -> None:
             why=why,
             on_ask=ask,
         )
-        FilmWidget.element()
+        MovieWidget.element()
         html("p", "exo-note", text="The same from the command line:")
         scrolled = {"tabindex": "0", "role": "region", "aria-label": "Command"}
         html("code", "exo-command", text=command, attributes=scrolled)

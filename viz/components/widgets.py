@@ -283,7 +283,7 @@ class LinkWidget(_Widget):
         self._call("on_link", str(text)[:KEPT])
 
 
-class FilmWidget(_Widget):
+class MovieWidget(_Widget):
     """Records the picture as a movie, in the browser and by its own recorder."""
 
     template_file = (__file__, "movie.vue")

@@ -1,4 +1,4 @@
-"""The recorded frames of a run as a film, an animated GIF."""
+"""The recorded frames of a run as a movie, an animated GIF."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from exoabm.state import State
 
 FRAMES = 90
-"""Of a film."""
+"""Of a movie."""
 MILLISECONDS = 70
 """Of a frame; the last one stays longer."""
 COLORS = 96
@@ -63,7 +63,7 @@ def decode(frame: bytes) -> Picture:
 
 
 def gif(frames: Sequence[bytes], state: State, looks: Looks, size: int = 480) -> bytes:
-    """The recorded frames as a film, ``FRAMES`` of them at most, evenly spread.
+    """The recorded frames as a movie, ``FRAMES`` of them at most, evenly spread.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def gif(frames: Sequence[bytes], state: State, looks: Looks, size: int = 480) ->
     from PIL import Image
 
     if len(frames) < 2:
-        raise InputError("a film needs a run: press Go first")
+        raise InputError("a movie needs a run: press Go first")
     chosen = np.unique(np.linspace(0, len(frames) - 1, FRAMES).round().astype(int))
     painter = _Painter(state, looks, size)
     images = [painter.paint(decode(frames[i])) for i in chosen]
