@@ -167,3 +167,16 @@ def _send_again(usual: Callable[..., None], lost: sys.UnraisableHookArgs) -> Non
     again.daemon = True
     with contextlib.suppress(RuntimeError):  # the process ends already, and starts no thread
         again.start()
+
+
+@contextlib.contextmanager
+def interrupts_ignored() -> Iterator[None]:
+    """Processes that begin in here do not hear an interrupt: it is the parent's affair to end them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -131,7 +131,8 @@ def run_plan(
     home: Any = None,
 ) -> Trial:
     """Run the plan of a trial into a folder, or go on with it, and write its report."""
-    from exoabm.batch.trials.trial import run_trial, write_trial
+    from exoabm.batch.trials.trial import run_trial
+    from exoabm.batch.trials.trial_folder import write_trial
 
     damage: list[str] = []
     judged = run_trial(
@@ -148,7 +149,7 @@ def resume_batch(
     from exoabm.batch.execution.runner import plan_in, resume_rows
     from exoabm.batch.trials.design import KIND
     from exoabm.batch.trials.trial import judged as evaluate
-    from exoabm.batch.trials.trial import write_trial
+    from exoabm.batch.trials.trial_folder import write_trial
 
     workers = workers_of(jobs, cluster, plan_in(folder).loaded())
     with progress_bar(folder.name, progress) as update:
@@ -251,7 +252,7 @@ class Trial(Batch):
         """One row per criterion: readout, arms, effect with its 95 % interval, p-value and verdict."""
         import pyarrow as pa
 
-        from exoabm.batch.trials.trial import summary
+        from exoabm.batch.trials.trial_folder import summary
 
         return pa.Table.from_pylist(summary(self.judged)["criteria"])
 

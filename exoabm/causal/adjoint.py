@@ -26,7 +26,8 @@ from exoabm.cells.uptake import fate_probabilities
 from exoabm.errors import InputError
 from exoabm.tables.readouts import named, resolve
 from exoabm.transport.cell_grid_coupling import couple
-from exoabm.transport.transfer_matrix import check_steady, operator_of
+from exoabm.transport.grid_discretization import operator_of
+from exoabm.transport.transfer_matrix import check_steady
 
 if TYPE_CHECKING:
     from exoabm.state import State

@@ -327,7 +327,7 @@ def finish_trial(found: Trial, as_json: bool) -> None:
 
 def _report_trial(found: Trial, *, quiet: bool) -> dict[str, Any]:
     """Print the results of a trial unless ``quiet``, and return the summary."""
-    from exoabm.batch.trials.trial import summary
+    from exoabm.batch.trials.trial_folder import summary
 
     print_damage(found.damage)
     if not quiet:

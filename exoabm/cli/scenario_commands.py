@@ -71,7 +71,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show every key of a scenario: value, unit, meaning, allowed and published range, source."""
-    from exoabm.scenario.schema_base import rows_of
+    from exoabm.scenario.key_table import rows_of
 
     loaded = load(scenario, set_)
     rows = list(rows_of(loaded, everything=all_ or as_json))

@@ -50,7 +50,7 @@ from exoabm.kernels.membranes import (
     unobstructed,
 )  # fmt: skip
 from exoabm.kernels.random import StepKey, threefry
-from exoabm.kernels.row_groups import run_in_chunks
+from exoabm.kernels.threads import run_in_chunks
 
 _MEMBRANE_SHARE = 1.0 / 3.0
 """Spread of a step over the distance to the nearest membrane."""

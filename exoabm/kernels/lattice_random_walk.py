@@ -39,7 +39,7 @@ from exoabm.kernels.lattice import (
 )
 from exoabm.kernels.medium import CAPTURED, CLEARED, ESCAPED, FREE, Floats, Integers, Outcomes, Particles
 from exoabm.kernels.random import StepKey, threefry
-from exoabm.kernels.row_groups import run_in_chunks
+from exoabm.kernels.threads import run_in_chunks
 
 _BEYOND = 0.5
 """How far beyond the last size classes rates are extrapolated, in the distance of two; constant beyond."""

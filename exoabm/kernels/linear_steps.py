@@ -34,7 +34,8 @@ from exoabm.kernels.diffusion_stencil import (
     inflows,
 )
 from exoabm.kernels.linear_uptake import Exchange, Slots, Tiling, collect_label, linear_serial
-from exoabm.kernels.row_groups import run_together, sum_pairwise
+from exoabm.kernels.row_groups import sum_pairwise
+from exoabm.kernels.threads import run_together
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 

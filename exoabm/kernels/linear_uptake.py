@@ -35,7 +35,7 @@ from exoabm.kernels.diffusion_stencil import (
     update_balance,
 )  # fmt: skip
 from exoabm.kernels.medium import PERIODIC
-from exoabm.kernels.row_groups import run_together
+from exoabm.kernels.threads import run_together
 
 _JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 _ONE, _TWO, _THREE, _FOUR = (np.uint64(n) for n in (1, 2, 3, 4))

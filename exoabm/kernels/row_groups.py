@@ -1,71 +1,12 @@
-"""Groups of rows: chunks for threads and signals, linked lists, and counts by key.
-
-While a kernel runs, Python cannot answer a signal; between two calls it can. Rows are independent of each
-other, so that the result has the same bits for any division.
-"""
+"""Groups of rows: linked lists, orders and counts by key, and sums over rows."""
 
 from __future__ import annotations
-
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-
 EMPTY = np.int32(-1)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
-
-CHUNK = 2048
-"""Rows of one task of a thread."""
-
-
-def run_together(shares: Sequence[Callable[[threading.Event], None]]) -> None:
-    """Do the first share in this thread and each other one in a thread of its own.
-
-    Each gets an event, after which it should end soon: it is set by an exception in this thread, also while
-    it waits for the others. An exception of another is raised when this thread has done its share.
-    """
-    own, *others = shares
-    stopped = threading.Event()
-    if not others:
-        own(stopped)
-        return
-    with ThreadPoolExecutor(len(others)) as pool:
-        try:
-            begun = [pool.submit(share, stopped) for share in others]
-            own(stopped)
-            for thread in begun:
-                thread.result()
-        finally:
-            stopped.set()
-
-
-def run_in_chunks(work: Callable[[int, int], int], n: int, threads: int) -> None:
-    """Do ``work(first, last)``, which returns the row where it stopped, until all of n are done.
-
-    In this thread, or in it and others, which take a chunk whenever they are free; an exception in one ends
-    them all.
-    """
-    threads = max(1, min(threads, n // CHUNK))
-    size = CHUNK if threads > 1 else max(n, 1)
-    starts = iter(range(0, n, size))
-
-    def share(stopped: threading.Event) -> None:
-        try:
-            for start in starts:
-                first, last = start, min(start + size, n)
-                while first < last and not stopped.is_set():
-                    first = work(first, last)
-        except BaseException:
-            stopped.set()
-            raise
-
-    run_together([share] * threads)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

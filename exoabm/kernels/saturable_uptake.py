@@ -31,7 +31,7 @@ from exoabm.kernels.diffusion_stencil import (
     update_balance,
 )  # fmt: skip
 from exoabm.kernels.linear_uptake import Slots
-from exoabm.kernels.thread_barriers import may_begin, note_done, run_in_phases
+from exoabm.kernels.threads import may_begin, note_done, run_in_phases
 from exoabm.kernels.uptake_rates import (
     Entries,
     Occupancy,

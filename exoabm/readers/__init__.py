@@ -1,6 +1,6 @@
 """Tables of cells, of vesicle sizes and of measurements, as instruments and programs write them.
 
-``instruments``    the instruments and programs whose tables are recognized
+``table_sources``  the instruments and programs whose tables are recognized
 ``file_formats``   the file formats of tables, by their first bytes
 ``table``          named columns of one length, whatever the file format
 ``cell_table``     ``read_cells``: from a path and options to positions, labels and ids

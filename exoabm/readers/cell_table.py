@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from exoabm.errors import InputError, visible
 from exoabm.readers.cell_types import find_types
 from exoabm.readers.file_formats import fingerprint, open_sheet
-from exoabm.readers.instruments import IDS, NAMELESS, ROW
 from exoabm.readers.options import THOUSANDS, UNITS, Questions, TableOptions, enumerated, quoted
 from exoabm.readers.recognition import (
     NOT_KNOWN,
@@ -29,6 +28,7 @@ from exoabm.readers.recognition import (
     stated_unit,
 )
 from exoabm.readers.table import Labels, Sheet, is_number, trimmed, true
+from exoabm.readers.table_sources import IDS, NAMELESS, ROW
 
 MAX_BYTES = 512 << 20
 """Of a text or Parquet table, unpacked; of HDF5 and Zarr, of the columns read."""

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from exoabm.errors import InputError, did_you_mean
 from exoabm.readers.file_formats import open_sheet
-from exoabm.readers.instruments import IDS, PERHAPS_TYPES, TYPES
 from exoabm.readers.options import BYSTANDER, NUMBER, Questions, TableOptions, enumerated, quoted, split_unit
 from exoabm.readers.recognition import RecognizedTable
 from exoabm.readers.table import BLANK, MISSING, Labels, Sheet
+from exoabm.readers.table_sources import IDS, PERHAPS_TYPES, TYPES
 
 PLACEHOLDER = "COLUMN"
 """Placeholder for the name of a column."""

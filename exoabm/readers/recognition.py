@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exoabm.errors import InputError
-from exoabm.readers.instruments import AXES, IMAGES, PHYSICELL, SOURCES, TIMES, Coordinates, TableSource
 from exoabm.readers.options import (
     NUMBER,
     PIXELS,
@@ -23,6 +22,7 @@ from exoabm.readers.options import (
     split_unit,
 )
 from exoabm.readers.table import Sheet
+from exoabm.readers.table_sources import AXES, IMAGES, PHYSICELL, SOURCES, TIMES, Coordinates, TableSource
 
 UNKNOWN_SOURCE = TableSource("common column names", (), y_points_down=False)
 """A table of no known source; columns x and y without a unit are exoabm's own, in um."""

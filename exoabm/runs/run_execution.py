@@ -26,7 +26,7 @@ from exoabm.output.run_folder import BEFORE, CHECKPOINT, ResumableFolder, RunFol
 from exoabm.output.single_vesicle_events import VesicleEventWriter
 from exoabm.plot.palette import Looks
 from exoabm.plot.run_figure import draw_preview
-from exoabm.plot.run_figure.layout import Readout
+from exoabm.plot.run_figure.time_course import Readout
 from exoabm.process_memory import keep_little_memory, return_memory
 from exoabm.runs.input_tables import keep_tables, table_sha256_of
 from exoabm.runs.provenance import Operation, about_run, behaviors_of_process, recipe, scenario_of_recipe

@@ -74,7 +74,7 @@ class LoadedScenario:
         return f"<scenario {self.name}: {visible(self.scenario.info.title)}>"
 
     def _repr_html_(self) -> str:
-        from exoabm.scenario.schema_base import html_of
+        from exoabm.scenario.key_table import html_of
 
         return html_of(self)
 

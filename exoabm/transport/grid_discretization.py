@@ -19,6 +19,7 @@ from exoabm.kernels.medium import FIXED, NO_FLUX, PERIODIC
 
 if TYPE_CHECKING:
     from exoabm.domain import Domain
+    from exoabm.state import State
 
 Floats = NDArray[np.floating]
 
@@ -183,3 +184,16 @@ class LatticeOperator:
                     np.moveaxis(loss, axis, 0)[end] += 2 * np.moveaxis(d, axis, 0)[end]
         exchange.eliminate_zeros()
         return exchange, loss.ravel()
+
+
+def operator_of(state: State, kind: int, diffusivity: float) -> LatticeOperator:
+    """Diffusion and clearance of vesicles of a kind with one D in um^2/s, on the grid of a state."""
+    domain = state.domain
+    return LatticeOperator(
+        shape=domain.shape,
+        voxel=domain.voxel,
+        decay=state.kinds[kind].decay_rate,
+        diffusivity=diffusivity * domain.hindrance,
+        faces=domain.faces,
+        obstacle=domain.obstacle,
+    )

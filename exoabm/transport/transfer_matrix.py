@@ -28,7 +28,7 @@ from exoabm.errors import InputError, NumericalError
 from exoabm.kernels.field_operators import green_sums
 from exoabm.kernels.medium import NO_FLUX, PERIODIC
 from exoabm.transport.cell_grid_coupling import couple
-from exoabm.transport.grid_discretization import LatticeOperator
+from exoabm.transport.grid_discretization import LatticeOperator, operator_of
 from exoabm.vesicle import DeliveryRoute
 
 if TYPE_CHECKING:
@@ -106,19 +106,6 @@ def transfer_matrix(state: State, kind: int = 0) -> TransferMatrix:
         final += share * ended
     ids = state.cells.birth_id
     return TransferMatrix(name, ids[donors], ids[recipients], direct, final)
-
-
-def operator_of(state: State, kind: int, diffusivity: float) -> LatticeOperator:
-    """Diffusion and clearance of vesicles of a kind with one D in um^2/s, on the grid of a state."""
-    domain = state.domain
-    return LatticeOperator(
-        shape=domain.shape,
-        voxel=domain.voxel,
-        decay=state.kinds[kind].decay_rate,
-        diffusivity=diffusivity * domain.hindrance,
-        faces=domain.faces,
-        obstacle=domain.obstacle,
-    )
 
 
 def _of_one_size(

@@ -17,7 +17,8 @@ from exoabm.batch.execution.plan import Plan
 from exoabm.batch.execution.workers import local
 from exoabm.batch.trials.design import measure, plan_trial, take
 from exoabm.batch.trials.report import render
-from exoabm.batch.trials.trial import Trial, run_trial, write_trial
+from exoabm.batch.trials.trial import Trial, run_trial
+from exoabm.batch.trials.trial_folder import write_trial
 from exoabm.batch.trials.verdict import Direction, Verdict, judge, paired_effect
 from exoabm.cli import app
 from exoabm.errors import InputError, ScenarioError

@@ -230,6 +230,7 @@ def leak(monkeypatch: pytest.MonkeyPatch) -> None:
 
     stages = tuple(s._replace(run=lossy) if s is commit else s for s in schedule.STAGES)
     monkeypatch.setattr(schedule, "STAGES", stages)
+    monkeypatch.setattr("exoabm.model.quiet_steps", lambda *_: 1)  # each step by its stages
 
 
 @pytest.mark.usefixtures("leak")

@@ -13,7 +13,7 @@ from exoabm.accounting import step_booking
 from exoabm.analysis.communication import edge_table
 from exoabm.cells import turnover
 from exoabm.errors import NumericalError
-from exoabm.kernels import row_groups
+from exoabm.kernels import threads
 from exoabm.output import checkpoint
 from exoabm.output.metrics import measure
 from exoabm.state import State
@@ -73,7 +73,7 @@ def test_books_agree_and_a_restart_changes_no_bit(
             half = all_of(model)
         model.step()
         books_agree(model.state)
-    monkeypatch.setattr(row_groups, "CHUNK", 64)
+    monkeypatch.setattr(threads, "CHUNK", 64)
     monkeypatch.setattr(step_booking, "MANY_EVENTS", 1)
     again = ExosomeModel(chance, seed=seed, snapshot=half, threads=2)
     again.run(hours=(model.state.time - again.state.time) / 3600)

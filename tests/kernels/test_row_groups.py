@@ -17,7 +17,8 @@ from exoabm.kernels import (
     linear_uptake,
     row_groups,
     saturable_uptake,
-)  # fmt: skip
+)
+from exoabm.kernels import threads as threads_of_kernels
 
 VESICLES = {"transport.engine": "vesicles", "cell_type.donor.release_rate": "300 / h"}
 RUNS = {
@@ -87,7 +88,7 @@ def test_an_exception_in_one_thread_ends_the_others(chunk: int) -> None:
     begun, done = threading.Event(), []
 
     def work(first: int, last: int) -> int:
-        if first == chunk * row_groups.CHUNK:
+        if first == chunk * threads_of_kernels.CHUNK:
             begun.wait(60)
             raise KeyboardInterrupt
         begun.set()
@@ -95,7 +96,7 @@ def test_an_exception_in_one_thread_ends_the_others(chunk: int) -> None:
         return first  # would never come to an end
 
     with pytest.raises(KeyboardInterrupt):
-        row_groups.run_in_chunks(work, 4 * row_groups.CHUNK, threads=2)
+        threads_of_kernels.run_in_chunks(work, 4 * threads_of_kernels.CHUNK, threads=2)
     assert done
 
 
@@ -114,14 +115,14 @@ def test_an_exception_where_others_are_waited_for_ends_them(monkeypatch: pytest.
 
     monkeypatch.setattr("concurrent.futures.Future.result", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        row_groups.run_in_chunks(work, 4 * row_groups.CHUNK, threads=2)
+        threads_of_kernels.run_in_chunks(work, 4 * threads_of_kernels.CHUNK, threads=2)
     assert 0 < len(calls) < 5000
 
 
 @pytest.mark.parametrize(("n", "threads"), [(0, 1), (0, 3), (5, 1), (50, 1), (50, 3), (49, 3), (50, 9)])
 def test_every_row_is_done_once(monkeypatch: pytest.MonkeyPatch, n: int, threads: int) -> None:
     """By work that stops early, too."""
-    monkeypatch.setattr(row_groups, "CHUNK", 8)
+    monkeypatch.setattr(threads_of_kernels, "CHUNK", 8)
     times = np.zeros(n, int)
 
     def work(first: int, last: int) -> int:
@@ -129,7 +130,7 @@ def test_every_row_is_done_once(monkeypatch: pytest.MonkeyPatch, n: int, threads
         times[first:last] += 1
         return last
 
-    row_groups.run_in_chunks(work, n, threads)
+    threads_of_kernels.run_in_chunks(work, n, threads)
     assert (times == 1).all()
 
 

@@ -19,6 +19,7 @@ class Returning:
     """An engine that brings a share of what a cell releases straight back to it; the rest escapes."""
 
     name = "returning"
+    at_once = None
 
     def __init__(self, share: float) -> None:
         self.share = share

@@ -18,7 +18,7 @@ from exoabm.analysis.communication import PER_ML, type_matrix
 from exoabm.plot import palette
 from exoabm.plot.palette import Role
 from exoabm.plot.run_figure import DPI, build_figure, draw_preview
-from exoabm.plot.run_figure.layout import Readout
+from exoabm.plot.run_figure.time_course import Readout
 from exoabm.plot.run_figure.tissue import tapers
 from exoabm.text_formatting import number
 

@@ -269,6 +269,7 @@ from exoabm.transport.engine import ENGINES, EngineDeclaration
 
 class Courier:
     name = "courier"
+    at_once = None
 
     def advance(self, state, sources, dt):
         shape = len(state.cells), len(state.kinds), len(state.labels)

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from exoabm.errors import InputError
+from exoabm.interrupts import interrupts_ignored
 from exoabm.process_memory import own_process
 
 Workers = Callable[[], AbstractContextManager[Executor]]
@@ -152,7 +153,7 @@ def dask(address: str) -> Workers:
 
 @contextlib.contextmanager
 def _local(distributed: Any, n: int) -> Iterator[Executor]:
-    with _ignoring_interrupts():
+    with interrupts_ignored():
         cluster = distributed.LocalCluster(
             n_workers=n,
             threads_per_worker=1,
@@ -165,19 +166,6 @@ def _local(distributed: Any, n: int) -> Iterator[Executor]:
         )
     with cluster, distributed.Client(cluster) as client:
         yield client.get_executor(pure=False)
-
-
-@contextlib.contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """Processes that begin in here do not hear an interrupt: it is the parent's affair to end them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

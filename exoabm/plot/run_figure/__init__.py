@@ -29,15 +29,14 @@ from exoabm.plot.run_figure.layout import (
     RIGHT,
     TOP,
     WIDTH,
-    Readout,
     Room,
     Scene,
-    course_of,
     draw_header,
     place_axes,
     say,
     write_heading,
 )
+from exoabm.plot.run_figure.time_course import Readout, course_of
 from exoabm.plot.run_figure.tissue import MAX_NETWORK_CELLS, draw_matrix, draw_network, draw_tissue
 from exoabm.state import OUTSIDE, Resolution
 

@@ -15,8 +15,6 @@ from exoabm.plot.run_figure.layout import (
     LEFT,
     RIGHT,
     TAKERS,
-    WASTE,
-    Course,
     Room,
     Scene,
     place_axes,
@@ -24,6 +22,7 @@ from exoabm.plot.run_figure.layout import (
     say,
     write_heading,
 )
+from exoabm.plot.run_figure.time_course import WASTE, Course
 from exoabm.plot.run_figure.tissue import MAX_NAMES
 from exoabm.plot.scales import FEW, label_ticks, log_range, log_ticks, tick_names, tick_text
 from exoabm.tables.readouts import named

@@ -1,12 +1,17 @@
-"""Threads that execute numbered phases together: none begins one before all have completed the one before.
+"""Work of kernels in several threads: shares, chunks of rows, and phases that all complete together.
 
-They wait within the kernel, as a phase takes less time than Python needs to wake a thread. After `MOST_READS`
-reads a waiting thread returns to Python, where others can run and signals are handled, and then waits again.
+While a kernel runs, Python cannot answer a signal; between two calls it can. Rows are independent of each
+other, so that the result has the same bits for any division. Phases are numbered: none begins before all
+threads have completed the one before. Threads wait for that within the kernel, as a phase takes less time
+than Python needs to wake a thread; after `MOST_READS` reads a waiting thread returns to Python, where others
+can run and signals are handled, and then waits again.
 """
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +19,62 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-from exoabm.kernels.row_groups import run_together
-
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+CHUNK = 2048
+"""Rows of one task of a thread."""
 MOST_READS = 1 << 17
 """Reads of the progress of another thread before a return to Python: about 0.3 ms; a return takes 0.1 ms."""
 _LINE = 8
 """Numbers in a cache line; each thread writes to one of its own."""
 _BYTES = 8
+
+
+def run_together(shares: Sequence[Callable[[threading.Event], None]]) -> None:
+    """Do the first share in this thread and each other one in a thread of its own.
+
+    Each gets an event, after which it should end soon: it is set by an exception in this thread, also while
+    it waits for the others. An exception of another is raised when this thread has done its share.
+    """
+    own, *others = shares
+    stopped = threading.Event()
+    if not others:
+        own(stopped)
+        return
+    with ThreadPoolExecutor(len(others)) as pool:
+        try:
+            begun = [pool.submit(share, stopped) for share in others]
+            own(stopped)
+            for thread in begun:
+                thread.result()
+        finally:
+            stopped.set()
+
+
+def run_in_chunks(work: Callable[[int, int], int], n: int, threads: int) -> None:
+    """Do ``work(first, last)``, which returns the row where it stopped, until all of n are done.
+
+    In this thread, or in it and others, which take a chunk whenever they are free; an exception in one ends
+    them all.
+    """
+    threads = max(1, min(threads, n // CHUNK))
+    size = CHUNK if threads > 1 else max(n, 1)
+    starts = iter(range(0, n, size))
+
+    def share(stopped: threading.Event) -> None:
+        try:
+            for start in starts:
+                first, last = start, min(start + size, n)
+                while first < last and not stopped.is_set():
+                    first = work(first, last)
+        except BaseException:
+            stopped.set()
+            raise
+
+    run_together([share] * threads)
 
 
 def _place(context: Any, builder: Any, array: Any, given: Any, index: Any) -> Any:

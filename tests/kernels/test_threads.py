@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from exoabm.kernels import thread_barriers
 from exoabm.kernels.saturable_uptake import BLOCK_CELLS, _Shares
+from exoabm.kernels.threads import may_begin, note_done, run_in_phases
 from exoabm.kernels.uptake_rates import index_entries
 
 
@@ -17,11 +17,11 @@ from exoabm.kernels.uptake_rates import index_entries
 def _difference(thread, progress, first, last, values):
     """In each phase, the own number becomes the sum of all of the phase before."""
     for phase in range(first, last):
-        if not thread_barriers.may_begin(progress, phase):
+        if not may_begin(progress, phase):
             return phase
         old, new = values[phase % 2], values[1 - phase % 2]
         new[thread] = old.sum() % 1009.0
-        thread_barriers.note_done(progress, thread, phase)
+        note_done(progress, thread, phase)
     return last
 
 
@@ -30,7 +30,7 @@ def _difference(thread, progress, first, last, values):
 def test_no_thread_begins_a_phase_before_all_have_done_the_last(threads: int, at_once: int) -> None:
     """Also of more threads than cores, which have to take turns."""
     n, values = 5000 if threads < 3 else 500, np.ones((2, threads))
-    thread_barriers.run_in_phases(lambda *part: _difference(*part, values), threads, n, at_once)
+    run_in_phases(lambda *part: _difference(*part, values), threads, n, at_once)
     expected = 1.0
     for _ in range(n):
         expected = threads * expected % 1009.0
@@ -48,7 +48,7 @@ def test_an_exception_in_a_thread_ends_all(own: bool) -> None:
         return int(_difference(thread, progress, first, last, values))
 
     with pytest.raises(KeyboardInterrupt):
-        thread_barriers.run_in_phases(work, 2, 1000, 1)
+        run_in_phases(work, 2, 1000, 1)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
