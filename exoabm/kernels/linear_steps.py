@@ -220,18 +220,31 @@ def advance_linear_steps(
     source, exposure = np.zeros((rows, n_slots)), np.zeros((rows, n_slots))
     updates = int(n_sub.sum()) * field[0].size
     at_once = max(1, diffusion_stencil.UPDATES_PER_CALL // updates)
-    waiting = iter(range(rows // groups))
+    labels, steps = rows // groups, len(times)
+    threads = max(1, min(threads, labels))
+    # What is left over when threads have taken equal numbers of labels is begun first and ended last.
+    split = labels % threads if steps > 1 else 0
+    parts = [(label, 0, steps // 2) for label in range(split)]
+    parts += [(label, 0, steps) for label in range(split, labels)]
+    waiting = iter(parts + [(label, steps // 2, steps) for label in range(split)])
+    half_done = [threading.Event() for _ in range(split)]
 
     def advance(number: int, stopped: threading.Event) -> None:
         exchange = Exchange(source, sink, keep, exposure, np.empty(n_slots))
         sums = np.zeros((tiling.levels, tiling.bounds[-1])), np.zeros((tiling.levels, field.shape[1]))
-        for label in waiting:
-            for first in range(0, len(times), at_once):
-                if stopped.is_set():
-                    return
-                _advance_label(
-                    label, first, min(first + at_once, len(times)), times, least, field, copy[number], each,
-                    tiling, medium, slots, exchange, sums, inflow, entering, capture, held, record,
-                )  # fmt: skip
+        for label, begin, end in waiting:
+            if begin:
+                half_done[label].wait()
+            try:
+                for first in range(begin, end, at_once):
+                    if stopped.is_set():
+                        return
+                    _advance_label(
+                        label, first, min(first + at_once, end), times, least, field, copy[number], each,
+                        tiling, medium, slots, exchange, sums, inflow, entering, capture, held, record,
+                    )  # fmt: skip
+            finally:
+                if label < split:
+                    half_done[label].set()
 
-    run_together([partial(advance, number) for number in range(max(1, min(threads, rows // groups)))])
+    run_together([partial(advance, number) for number in range(threads)])
