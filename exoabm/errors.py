@@ -6,6 +6,7 @@ import difflib
 import operator
 import re
 import shlex
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +113,9 @@ class ScenarioError(InputError):
         """Arguments with which pickle constructs the error in another process."""
         return type(self), (self.file, self.problems)
 
+
+ON_COMMAND_LINE: ContextVar[bool] = ContextVar("on_command_line", default=False)
+"""Whether messages are read on a terminal, and name options; else they name arguments of Python."""
 
 ANOTHER_PLACE = "choose another place, or pass --overwrite (in Python overwrite=True)"
 """What to do about something that is not replaced unasked, on the command line and in Python."""

@@ -14,7 +14,7 @@ import numpy as np
 from exoabm.api.plots import Plots, new_axes
 from exoabm.api.progress import progress_bar
 from exoabm.api.saving import Saved, place_of
-from exoabm.api.scenarios import Source, runnable
+from exoabm.api.scenarios import Source, runnable, speaks_python
 from exoabm.errors import InputError, LongRun, did_you_mean, whole_number
 from exoabm.scenario.overrides import model_time, text_of
 from exoabm.tables.html import html_card, html_table
@@ -37,6 +37,7 @@ Vary = Mapping[str, Any] | Sequence[str]
 """Varied keys with their values; see ``sweep``."""
 
 
+@speaks_python
 def sweep(
     source: Source,
     vary: Vary = (),

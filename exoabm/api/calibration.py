@@ -15,7 +15,7 @@ from exoabm.api.plots import new_axes
 from exoabm.api.progress import progress_bar
 from exoabm.api.result import LABELED, Result
 from exoabm.api.saving import place_of, save_json, saved_folder
-from exoabm.api.scenarios import Frame, Source, file_of, runnable
+from exoabm.api.scenarios import Frame, Source, file_of, runnable, speaks_python
 from exoabm.errors import InputError, LongRun, did_you_mean
 from exoabm.scenario.overrides import model_time
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from exoabm.scenario.overrides import Changes
 
 
+@speaks_python
 def fit(
     source: Source,
     data: str | Path | Frame,
@@ -273,6 +274,7 @@ class Diameters(Result):
         return save_json(self.rows(), Path(path), overwrite=overwrite)
 
 
+@speaks_python
 def sensitivity(
     source: Source,
     vary: Vary = (),

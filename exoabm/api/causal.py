@@ -12,7 +12,7 @@ from exoabm.api.progress import progress_bar
 from exoabm.api.result import Result
 from exoabm.api.runs import Run, repeated
 from exoabm.api.saving import place_of, save_folder
-from exoabm.api.scenarios import Source, runnable
+from exoabm.api.scenarios import Source, runnable, speaks_python
 from exoabm.errors import InputError, did_you_mean
 from exoabm.scenario.overrides import model_time
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from exoabm.scenario.overrides import Changes
 
 
+@speaks_python
 def whatif(
     source: Source,
     changes: Changes | None = None,
@@ -158,6 +159,7 @@ class WhatIf(Result):
         return Path(folder)
 
 
+@speaks_python
 def causal(
     source: Source,
     readout: str,

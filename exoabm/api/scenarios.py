@@ -7,12 +7,13 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from exoabm.api.progress import show_warnings
-from exoabm.errors import InputError
+from exoabm.errors import ANOTHER_PLACE, ON_COMMAND_LINE, InputError, ScenarioError
 from exoabm.readers.options import AmbiguousTable, python_argument
 from exoabm.scenario.loader import IN_MEMORY, LoadedScenario, load, parse, shipped
 from exoabm.scenario.overrides import Changes, check_no_option, tables_of, texts_of
@@ -26,13 +27,14 @@ class Frame(Protocol):
         """The Arrow PyCapsule interface."""
 
 
+Given, Result = ParamSpec("Given"), TypeVar("Result")
 Source = str | Path | Frame | Mapping[str, Any] | LoadedScenario
 """What a scenario is made of: see ``scenario``."""
 CELLS = "table of cells"
 UNNAMED = "__index_level_"
 """Beginning of the names that Arrow gives to parts of an index without a name."""
-OPTION = re.compile(r"(?<!\S)--(?!set\b)([a-z]+(?:-[a-z]+)*)\b")
-"""An option of the command line in the text of an error."""
+OPTION = re.compile(r"`[^`]*`|(?<!\S)--(?!set\b)([a-z]+(?:-[a-z]+)*)\b")
+"""A command, or an option of the command line, in the text of an error."""
 BUILT = "built-in-python"
 """Name of a scenario that is no file."""
 _KEPT = contextlib.ExitStack()
@@ -164,7 +166,23 @@ def scenario_from_table(
 
 def in_python(text: str) -> str:
     """A sentence that names options of the command line, with the arguments of Python instead."""
-    return OPTION.sub(lambda m: m[1].replace("-", "_"), text)
+    text = text.replace(ANOTHER_PLACE, "choose another place, or pass overwrite=True")
+    return OPTION.sub(lambda m: m[1].replace("-", "_") if m[1] else m[0], text)
+
+
+def speaks_python(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """A function whose errors name its arguments; on the command line, which calls it, too, its options."""
+
+    @wraps(function)
+    def speaking(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        try:
+            return function(*args, **kwargs)
+        except InputError as error:
+            if not ON_COMMAND_LINE.get() and error.args and not isinstance(error, ScenarioError):
+                error.args = (in_python(str(error)), *error.args[1:])
+            raise
+
+    return speaking
 
 
 @contextlib.contextmanager

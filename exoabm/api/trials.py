@@ -11,7 +11,7 @@ from exoabm.api.batches import Batch, Replicates, finished, source_of, workers_o
 from exoabm.api.plots import new_axes
 from exoabm.api.progress import progress_bar
 from exoabm.api.saving import place_of
-from exoabm.api.scenarios import Source, runnable
+from exoabm.api.scenarios import Source, runnable, speaks_python
 from exoabm.errors import InputError, did_you_mean
 from exoabm.scenario.loader import load, shipped
 from exoabm.tables.html import html_card, html_table
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from exoabm.scenario.overrides import Changes
 
 
+@speaks_python
 def trial(
     source: Source,
     changes: Changes | None = None,

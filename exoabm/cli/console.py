@@ -22,6 +22,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from exoabm.errors import (
+    ON_COMMAND_LINE,
     UNSEEN,
     ExoError,
     InputError,
@@ -275,6 +276,7 @@ def run_to_exit() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # letters that a terminal's encoding lacks
+    told_here = ON_COMMAND_LINE.set(True)
     try:
         _check_words(sys.argv)
         code = app(standalone_mode=False)
@@ -285,6 +287,8 @@ def run_to_exit() -> NoReturn:
         ignore_signals()
         ended = of_signal(error) or last_signal()
         code = _told(error) if ended is None else _told_interrupted(ended)
+    finally:
+        ON_COMMAND_LINE.reset(told_here)
     sys.exit(code or 0)
 
 

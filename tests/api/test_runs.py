@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 
 import exoabm as xo
@@ -14,6 +17,7 @@ from exoabm.errors import InputError, RunFailed, ScenarioError
 from exoabm.readers.cell_table import read_cells
 from exoabm.readers.options import AmbiguousTable
 from exoabm.tables.declarations import RUN_TABLES
+from tests.conftest import Command
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -302,6 +306,34 @@ class LazyFrame:
 
     def collect(self) -> None:
         raise AssertionError
+
+
+WRONG: dict[str, tuple[Callable[[], object], str]] = {
+    "one run": (lambda: xo.sweep("two_cells"), "vary KEY=A,B,C or replicates N"),
+    "keep": (lambda: xo.sweep("two_cells", replicates=2, keep="all"), "keep all: readouts or runs"),
+    "shard": (lambda: xo.sweep("two_cells", replicates=2, shard="1/2"), "shard needs seed and out"),
+    "design": (
+        lambda: xo.sweep("two_cells", {"cell_type.donor.release_rate": [1, 2]}, design="cube"),
+        "design cube: one of",
+    ),
+    "cluster": (lambda: xo.sweep("two_cells", replicates=2, cluster="here"), "cluster here: write"),
+    "fit": (lambda: xo.fit("two_cells", pd.DataFrame({"time_h": [0, 1], "free": [1, 2]})), "with vary KEY"),
+    "silence": (lambda: xo.whatif("two_cells"), "e.g. silence cell:17"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_errors_name_arguments_of_python(case: str) -> None:
+    made, message = WRONG[case]
+    with pytest.raises(InputError) as error:
+        made()
+    assert message in str(error.value)
+    assert not re.search(r"--[a-z]", re.sub("`[^`]*`", "", str(error.value)))
+
+
+def test_errors_of_a_command_name_its_options(command: Command) -> None:
+    found = command("sweep", "two_cells", "--out", "a")
+    assert (found.code, "give --vary KEY=A,B,C or --replicates N" in " ".join(found.err.split())) == (2, True)
 
 
 def test_a_table_that_cannot_be_used_is_refused_in_words_of_python(tmp_path: Path) -> None:
