@@ -27,7 +27,8 @@ class Frame(Protocol):
         """The Arrow PyCapsule interface."""
 
 
-Given, Result = ParamSpec("Given"), TypeVar("Result")
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 Source = str | Path | Frame | Mapping[str, Any] | LoadedScenario
 """What a scenario is made of: see ``scenario``."""
 CELLS = "table of cells"
