@@ -91,7 +91,7 @@ def test_a_point_of_a_sweep_has_plots_of_its_means(made: xo.Sweep) -> None:
         ({"vary": {RATE: [1]}, "keep": "all"}, "readouts or runs"),
         ({"vary": {}}, "a sweep of one run"),
         ({"vary": {RATE: [1, "2 um"]}}, "has dimension length"),
-        ({"vary": {RATE: [1]}, "shard": "1/2"}, "needs --seed and --out"),
+        ({"vary": {RATE: [1]}, "shard": "1/2"}, "needs seed and out"),
     ],
 )
 def test_a_wrong_sweep_is_refused_before_it_runs(options: dict[str, object], said: str) -> None:
