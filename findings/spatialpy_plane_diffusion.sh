@@ -7,7 +7,7 @@
 # Seen: rates of diffusion have the kernel of three dimensions in `create_2D_domain` too, so that a length too much is
 #   divided by: D is 0.23, 0.50, 1.04 at spacings of 2, 1, 1/2. It is right by chance at one spacing, and with all
 #   lengths 1000 times smaller (another unit) it is 1000 times more. In a cube it is 0.72 and 0.83 at spacings of 2 and
-#   1, and tends to 0.96.
+#   1.
 #   With a step shorter than the interval of output the first result is that after one step, and each later one that of
 #   the interval before: 0.91, 0.37, 0.14 is left at 1, 2, 3. A step equal to the interval, the default, is right.
 #   Molecules placed at a point of the grid start at the next one. There is no message in any case.
